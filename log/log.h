@@ -1,0 +1,224 @@
+// The commit log: one immutable, totally ordered sequence of events of every topic; the only truth.
+//
+// Owns the data directory's log/ folder: segments, indexes, control page, manifest, lock.
+// Positions: reserved >= written >= durable. Nothing downstream ever sees an event at or above the
+// durable end, so nothing downstream can be ahead of what a power cut leaves.
+// Threads: submit(), pump(), append*(), readers and all queries may be called from any thread.
+// Completions run on the thread that finished the sync (the log's sync thread or the caller of
+// pump()); they must not block and must not call back into append().
+// docs/log-format.md and docs/durability.md are normative.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proto/batch.h"
+#include "proto/error.h"
+#include "proto/ids.h"
+#include "proto/limits.h"
+
+namespace kappa::log {
+
+// What an acknowledgement promises. Values are on the wire.
+enum class Durability : std::uint8_t {
+  kSync = 0,     // fdatasync covered the batch before the ack (default).
+  kWritten = 1,  // In the kernel's page cache; survives the process, not the machine.
+  kStrict = 2,   // kSync, and the watermark that proves it is durable too (a second sync).
+};
+[[nodiscard]] const char* name_of(Durability durability);  // "sync", "written", "strict"
+
+struct Clock {
+  virtual ~Clock() = default;
+  // Wall clock, microseconds since the epoch; may jump.
+  [[nodiscard]] virtual Timestamp now() = 0;
+};
+
+class FileSystem;  // log/file.h: the seam for fault injection.
+
+struct LogOptions {
+  std::filesystem::path directory;  // Created if missing (its parent must exist).
+  std::size_t segment_bytes = limits::kSegmentBytesDefault;  // [kSegmentBytesMin, kSegmentBytesMax].
+  Durability durability = Durability::kSync;
+  // Zero-written segments kept ready for the writer, 0..8. More smooths bursts, costs disk.
+  unsigned prepared_segments = 2;
+  bool read_only = false;         // Shared lock; nothing is written, recovery reports instead of cutting.
+  Clock* clock = nullptr;         // Borrowed; the system clock if null.
+  FileSystem* files = nullptr;    // Borrowed; the real file system if null.
+};
+
+// A batch on its way in. The body is kept byte for byte.
+struct AppendBatch {
+  TopicId topic;
+  Codec codec = Codec::kNone;
+  std::uint32_t count = 0;
+  std::uint32_t uncompressed_length = 0;
+  std::string body;
+  std::optional<std::uint64_t> body_hash;  // From the client; computed here if absent, verified if present.
+  ProducerId producer_id;                  // 0: not deduplicated.
+  std::uint32_t producer_epoch = 0;
+  std::uint64_t producer_sequence = 0;
+};
+
+struct AppendAck {
+  Offset base_offset;            // Of the first event (of the original if a duplicate).
+  std::uint32_t count = 0;       // Zero for an empty batch: acknowledged, nothing changes.
+  bool duplicate = false;        // The batch was in the log already; its original is durable.
+  bool offsets_known = true;     // False for a duplicate too old for its offsets to be remembered.
+  Durability durability = Durability::kSync;
+};
+using AppendCallback = std::function<void(Expected<AppendAck>)>;
+
+struct TopicInfo {
+  TopicId id;
+  std::string name;
+  TopicSequence next_sequence;  // Durable events of the topic so far, retention aside.
+};
+
+struct ProducerState {
+  std::uint32_t epoch = 0;
+  std::uint64_t next_sequence = 0;  // What the log expects next, as far as it is durable.
+  Offset end_offset;                // After the producer's last event; 0 if none.
+};
+
+// A record of the system topic: the current value of a key. Erased keys are not listed.
+struct SystemRecord {
+  std::string key;
+  std::string value;
+  Offset offset;
+};
+
+// A batch handed to a reader. `body` is the uncompressed records; it points into the mapped
+// segment or into a buffer owned by the reader, and is valid until the reader's next call.
+struct BatchView {
+  BatchHeader header;
+  Bytes body;
+  std::uint64_t header_hash = 0;
+};
+
+struct ReadFilter {
+  // nullopt: every topic, system topic included; control batches are never delivered.
+  std::optional<TopicId> topic;
+};
+
+// Walks the log forward from an offset; the first batch may begin before it (the caller skips).
+// One thread at a time. Keeps the segment it reads mapped.
+class LogReader {
+ public:
+  virtual ~LogReader() = default;
+  // The next batch below the durable end; nullopt when there is none yet (ask again after
+  // notification); kCorrupt with the exact offsets for damage; kNotFound (3010) below log start.
+  // Verifies header and body hash of every batch it gives.
+  [[nodiscard]] virtual Expected<std::optional<BatchView>> next() = 0;
+  // Where next() continues.
+  [[nodiscard]] virtual Offset position() const = 0;
+  virtual Status seek(Offset offset) = 0;
+};
+
+// Identity of a log prefix: a view commits it with its applied offset, so that an older log that
+// was restored and grew again is not taken for the same.
+struct PrefixMark {
+  Offset offset;                  // End of the prefix.
+  WriterEpoch writer_epoch;       // Of the batch that ends at or covers offset; 0 for the empty prefix.
+  std::uint64_t header_hash = 0;  // Of the same batch; 0 for the empty prefix.
+  bool operator==(const PrefixMark&) const = default;
+};
+
+struct LogStatus {
+  std::string log_id;  // 32 hex digits.
+  Offset start;
+  Offset written_end;
+  Offset durable_end;
+  LogPosition written_position;
+  LogPosition durable_position;
+  WriterEpoch writer_epoch;
+  Durability durability = Durability::kSync;
+  std::uint64_t segments = 0;
+  std::uint64_t bytes_on_disk = 0;
+  std::uint64_t events_appended = 0;  // Since opening.
+  std::uint64_t bytes_appended = 0;
+  std::uint64_t syncs = 0;
+  std::uint64_t sync_micros_total = 0;
+  std::uint64_t queue_bytes = 0;
+  bool read_only = false;
+  bool full = false;                 // Appends are refused with kFull.
+  std::optional<std::string> damage;  // Exact report when recovery found rot.
+  std::string recovery;               // What opening did, one line.
+};
+
+class Log {
+ public:
+  // Locks the directory, recovers, prepares. Errors: kBusy 3001 (another process holds the lock),
+  // kIo, kCorrupt (only when not even reading is possible), kUnsupported 3103 (newer format).
+  // Rot does not fail: the log opens read-only and status().damage says what.
+  [[nodiscard]] static Expected<std::unique_ptr<Log>> open(LogOptions options);
+  virtual ~Log() = default;  // Drains, syncs, stops its threads.
+
+  // --- writing ---
+  // Id of a topic, registering it (a control batch, made durable with the first batch after it) if
+  // new. Errors: kInvalid 3020 (empty, over 255 bytes, not UTF-8, control characters, or a name that
+  // begins with '$', which is reserved), kFull, kReadOnly, kTooLarge.
+  [[nodiscard]] virtual Expected<TopicId> ensure_topic(std::string_view name) = 0;
+
+  // Queues a batch. `done` runs exactly once. Immediate refusals (also through `done`): kInvalid,
+  // kTooLarge, kBusy (queue bound), kFull, kReadOnly, kClosed, kSequence 3030 (gap or old epoch; the
+  // message names the expected sequence). The body must have been checked by validate_body (or, with
+  // a codec, decompressed and checked) by the caller.
+  // Nothing is woken: call pump() after the last submit of a round.
+  virtual void submit(AppendBatch batch, AppendCallback done) = 0;
+  // Starts the writing of what was submitted. If the log is idle and little is queued, the caller
+  // writes and syncs itself (a hand-over to a sleeping thread costs about 35 us) and the completions
+  // run before this returns; otherwise the writer thread is woken.
+  virtual void pump() = 0;
+  // submit + pump + wait.
+  [[nodiscard]] Expected<AppendAck> append(AppendBatch batch);
+
+  // Appends one keyed record to the system topic and waits until it is durable (always kSync). An
+  // empty value erases the key. Live records survive retention: every segment begins with them.
+  [[nodiscard]] virtual Expected<Offset> append_system(std::string key, std::string value) = 0;
+  // Current records in offset order.
+  [[nodiscard]] virtual std::vector<SystemRecord> system_records() const = 0;
+
+  // --- reading ---
+  [[nodiscard]] virtual std::optional<TopicInfo> find_topic(std::string_view name) const = 0;
+  [[nodiscard]] virtual std::optional<TopicInfo> topic(TopicId id) const = 0;
+  [[nodiscard]] virtual std::vector<TopicInfo> topics() const = 0;
+  [[nodiscard]] virtual Offset start() const = 0;        // First offset still kept.
+  [[nodiscard]] virtual Offset durable_end() const = 0;  // One relaxed load; monotonic.
+  [[nodiscard]] virtual std::unique_ptr<LogReader> reader(Offset from, ReadFilter filter) = 0;
+  // First offset whose batch has append time >= time, or durable_end().
+  [[nodiscard]] virtual Expected<Offset> offset_at_time(Timestamp time) = 0;
+  // First offset of the last `count` durable events of a topic (for tail -N).
+  [[nodiscard]] virtual Expected<Offset> offset_before_end(TopicId topic, std::uint64_t count) = 0;
+  // Mark of the prefix that ends at `offset` (<= durable_end). kNotFound below start().
+  [[nodiscard]] virtual Expected<PrefixMark> mark(Offset offset) = 0;
+  [[nodiscard]] virtual ProducerState producer(TopicId topic, ProducerId id) const = 0;
+
+  // `notify` runs after durable_end() advanced, on the completing thread; it must not block.
+  // Returns a token for unsubscribe(), after which `notify` does not run any more.
+  [[nodiscard]] virtual std::uint64_t subscribe_durable(std::function<void()> notify) = 0;
+  virtual void unsubscribe_durable(std::uint64_t token) = 0;
+
+  [[nodiscard]] virtual LogStatus status() const = 0;
+  // Set when a sync failed: pending acks failed as kClosed ("unknown"), the process must stop.
+  [[nodiscard]] virtual std::optional<Error> fatal_error() const = 0;
+};
+
+// Offline check of a log directory (`kappa verify`): every segment, header, hash, chain, index,
+// footer and the manifest. Writes nothing. `line` gets one line of progress or finding at a time.
+struct VerifyReport {
+  std::uint64_t segments = 0;
+  std::uint64_t batches = 0;
+  std::uint64_t events = 0;
+  std::vector<std::string> damage;    // Each names file, byte range and offsets.
+  std::vector<std::string> warnings;  // Derived files that will be rebuilt, a torn tail that will be cut.
+};
+[[nodiscard]] Expected<VerifyReport> verify(const std::filesystem::path& directory,
+                                            const std::function<void(std::string_view)>& line);
+
+}  // namespace kappa::log

@@ -1,0 +1,122 @@
+// The processor's face to the serving layer: SQL in, rows out; views kept up to date from the log.
+//
+// Owns the data directory's views/ folder, the catalog, one processor thread and one committer
+// thread. Thread-safe. A read answers from one applied offset and says which.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "log/log.h"
+#include "processor/sql/plan.h"
+#include "proto/error.h"
+#include "proto/ids.h"
+#include "proto/value.h"
+
+namespace kappa::processor {
+
+struct EngineOptions {
+  std::filesystem::path directory;            // views/; created if missing.
+  std::uint32_t commit_interval_ms = 500;     // Between LMDB commits of a view, 10..60000.
+  std::size_t overlay_bytes_max = std::size_t{64} << 20;  // Per view; commits earlier above it.
+  bool read_only = false;                     // Views answer from what they have; nothing is applied.
+};
+
+// What a read waits for before it answers.
+struct Freshness {
+  // The event with this offset is applied: applied offset > at_least.
+  std::optional<Offset> at_least;
+  // Everything durable when the request came is applied.
+  bool fresh = false;
+  std::chrono::milliseconds timeout{10'000};
+};
+
+// Receives a result. Calls come in order from one thread: columns once, rows any number of times
+// (bounded batches), then the call that produced them returns. A false return cancels the query.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  [[nodiscard]] virtual bool columns(const std::vector<Column>& columns) = 0;
+  [[nodiscard]] virtual bool rows(std::vector<Row> rows) = 0;
+};
+
+// What a statement did, beside its rows.
+struct StatementResult {
+  std::string tag;                   // "SELECT", "CREATE STREAM", "DROP VIEW", ...
+  std::uint64_t row_count = 0;
+  std::optional<Offset> applied;     // Of the views read; the lowest if several.
+  std::string notice;                // For people: "view \"v\" is being built: 43 % of 1200000 events".
+};
+
+struct ViewStatus {
+  std::string name;
+  std::uint32_t version = 1;
+  std::string state;                 // "live", "building", "failed", "paused".
+  std::string error;                 // When failed.
+  Offset applied;
+  Offset committed;
+  std::uint64_t lag_events = 0;      // Durable end minus applied.
+  double lag_seconds = 0;            // Age of the oldest event not applied; 0 when caught up.
+  std::uint64_t rows = 0;
+  std::uint64_t poison = 0;
+  std::uint64_t conversion_failures = 0;
+  std::uint64_t bytes_on_disk = 0;
+  std::uint64_t events_applied = 0;  // Since opening.
+  std::uint64_t commits = 0;         // Since opening.
+};
+
+// Key of a view as a client gives it: text for each key column, converted by the view's types, or
+// typed values.
+struct KeyRequest {
+  std::vector<Value> values;  // TEXT values are converted to the key column's type.
+};
+
+struct ScanRequest {
+  std::string view;
+  std::vector<Value> prefix;          // Equal on the first key columns.
+  std::vector<Value> from;            // Inclusive lower bound (key prefix); empty: none.
+  std::vector<Value> to;              // Exclusive upper bound (key prefix); empty: none.
+  std::uint64_t limit = UINT64_MAX;
+  Freshness freshness;
+};
+
+class Engine {
+ public:
+  [[nodiscard]] static Expected<std::unique_ptr<Engine>> open(EngineOptions options, log::Log& log);
+  virtual ~Engine() = default;  // Stops the threads; commits what is applied.
+
+  // Runs one statement (without a trailing semicolon or with one). Blocks: for the log (DDL) or the
+  // freshness asked for. `cancelled` is polled. Errors carry a SourcePlace into `sql`.
+  [[nodiscard]] virtual Expected<StatementResult> execute(std::string_view sql, const Freshness& freshness,
+                                                          RowSink& sink, const std::atomic<bool>& cancelled) = 0;
+
+  // The columns a client of get/scan sees. kNotFound 2003.
+  [[nodiscard]] virtual Expected<std::vector<Column>> view_columns(std::string_view view) = 0;
+
+  struct GetResult {
+    std::optional<Row> row;  // nullopt: no such key.
+    Offset applied;
+  };
+  // Point read; never blocks (freshness is for wait()). kNotFound 2003 view, kInvalid 2011 key shape.
+  [[nodiscard]] virtual Expected<GetResult> get(std::string_view view, const KeyRequest& key) = 0;
+
+  [[nodiscard]] virtual Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
+                                                       const std::atomic<bool>& cancelled) = 0;
+
+  // Calls `ready` once, from any thread, possibly before returning: when `view` satisfies the
+  // freshness, with kTimeout 4005 when it does not in time, or kNotFound. Bounded number of waiters
+  // (kBusy).
+  virtual void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) = 0;
+
+  [[nodiscard]] virtual std::vector<ViewStatus> views() const = 0;
+};
+
+}  // namespace kappa::processor

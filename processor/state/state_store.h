@@ -1,0 +1,121 @@
+// The state of one view version: ordered tables of bytes in one LMDB environment, behind two layers
+// of memory, committed with the applied offset in one transaction.
+//
+//   active overlay  <- the processor writes here (hash map, one thread)
+//   frozen overlay  <- being written to LMDB by the committer
+//   LMDB            <- durable; never ahead of the log, because only durable events are applied
+//
+// Invariants: get() and snapshots see active over frozen over LMDB. A Snapshot is one applied offset,
+// never half a batch: the processor applies under publish(), readers open snapshots between.
+// LMDB flags: MDB_NOMETASYNC | MDB_NOTLS; never MDB_NOSYNC, never MDB_WRITEMAP.
+// Keys longer than LMDB's 511 bytes become prefix + hash with the full key in the value; callers see
+// full keys, in order. Values carry a checksum; a multiset hash of all (key, value) commits with the
+// offset, so that a lost or changed entry is noticed.
+// Threads: Writer calls (get, put, erase, publish, freeze) from the one processor thread; commit()
+// from the committer thread; snapshot() and point reads from any thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "log/log.h"
+#include "proto/error.h"
+#include "proto/ids.h"
+
+namespace kappa::processor {
+
+// What commits beside the state.
+struct Progress {
+  Offset applied;                 // Every event below has been applied, none at or above.
+  log::PrefixMark mark;           // Identity of the log prefix that ends at `applied`.
+  std::int64_t watermark = INT64_MIN;  // Greatest event time seen, microseconds; INT64_MIN: none.
+  std::uint64_t rows = 0;         // Rows of the view.
+  std::uint64_t poison = 0;       // Events that were not valid JSON objects.
+  std::uint64_t conversion_failures = 0;
+  bool started = false;           // Operator::start() has run on this state.
+};
+
+// Which of a view's tables: operators number theirs from 1; 0 is the view's rows.
+using TableId = std::uint8_t;
+
+// Ordered iteration over one table of a snapshot. Views are valid until the next call.
+class StateCursor {
+ public:
+  virtual ~StateCursor() = default;
+  // Moves to the next entry (the first, on the first call); nullopt at the end of the range.
+  struct Entry {
+    std::string_view key;
+    std::string_view value;
+  };
+  [[nodiscard]] virtual Expected<std::optional<Entry>> next() = 0;
+};
+
+struct KeyRange {
+  std::string from;                 // Inclusive.
+  std::optional<std::string> to;    // Exclusive; nullopt: to the end of the table.
+};
+
+// One consistent state. Holds an LMDB read transaction: do not keep it across a slow client's wait.
+class StateSnapshot {
+ public:
+  virtual ~StateSnapshot() = default;
+  [[nodiscard]] virtual const Progress& progress() const = 0;
+  [[nodiscard]] virtual Expected<std::optional<std::string>> get(TableId table, std::string_view key) = 0;
+  [[nodiscard]] virtual std::unique_ptr<StateCursor> scan(TableId table, KeyRange range, bool backward) = 0;
+};
+
+struct StateOptions {
+  std::filesystem::path directory;           // Of the environment; created if missing.
+  std::uint64_t map_bytes = std::uint64_t{1} << 40;  // Address space, not memory or disk.
+  bool read_only = false;
+};
+
+class StateStore {
+ public:
+  // kCorrupt 3301 (checksum, hash or LMDB structure), kIo, kUnsupported 3103. The caller deletes the
+  // directory and rebuilds from the log.
+  [[nodiscard]] static Expected<std::unique_ptr<StateStore>> open(StateOptions options);
+  virtual ~StateStore() = default;
+
+  // --- processor thread ---
+  [[nodiscard]] virtual Expected<std::optional<std::string>> get(TableId table, std::string_view key) = 0;
+  virtual void put(TableId table, std::string_view key, std::string_view value) = 0;
+  virtual void erase(TableId table, std::string_view key) = 0;
+  // First entry of the range as the processor sees it (for the min of a multiset).
+  [[nodiscard]] virtual Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table,
+                                                                                          KeyRange range,
+                                                                                          bool backward) = 0;
+  // Everything between these two calls becomes visible to readers at once, with `progress`.
+  virtual void begin_publish() = 0;
+  virtual void end_publish(const Progress& progress) = 0;
+  // Bytes of the active overlay; the processor freezes at its budget or its interval.
+  [[nodiscard]] virtual std::size_t active_bytes() const = 0;
+  // Moves active to frozen. False if a frozen overlay is still being committed (then wait or go on).
+  [[nodiscard]] virtual bool freeze() = 0;
+
+  // --- committer thread ---
+  // Writes the frozen overlay and its progress in one transaction, then drops it. No-op if none.
+  // kFull on MDB_MAP_FULL or ENOSPC (the frozen overlay stays and a later commit() retries), kIo.
+  [[nodiscard]] virtual Status commit() = 0;
+  [[nodiscard]] virtual bool has_frozen() const = 0;
+
+  // --- any thread ---
+  [[nodiscard]] virtual Expected<std::shared_ptr<StateSnapshot>> snapshot() = 0;
+  // Point read at the current applied offset, without a snapshot's cost.
+  struct PointRead {
+    std::optional<std::string> value;
+    Offset applied;
+  };
+  [[nodiscard]] virtual Expected<PointRead> read(TableId table, std::string_view key) = 0;
+  [[nodiscard]] virtual Progress progress() const = 0;   // Visible.
+  [[nodiscard]] virtual Offset committed() const = 0;    // Applied offset of the last commit.
+  [[nodiscard]] virtual std::uint64_t bytes_on_disk() const = 0;
+};
+
+}  // namespace kappa::processor
