@@ -1,0 +1,76 @@
+// From a logical plan to running operators, and from state back to rows.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "processor/operators/operator.h"
+#include "processor/sql/plan.h"
+#include "processor/state/state_store.h"
+#include "proto/error.h"
+#include "proto/value.h"
+
+namespace kappa::processor {
+
+// Turns the stored entries of a view into rows. Immutable and thread-safe. A view that ends in an
+// aggregate is stored as aggregate state only, and finished (HAVING, projection) when read; a view
+// that ends in a projection or filter stores its rows.
+class ViewReader {
+ public:
+  virtual ~ViewReader() = default;
+  // Types of the key columns, in key order.
+  [[nodiscard]] virtual const std::vector<Type>& key_types() const = 0;
+  // Order-preserving bytes of the first key columns (all of them for a point read). Converts TEXT
+  // values to the column's type; kInvalid 2011 when that fails or there are too many.
+  [[nodiscard]] virtual Expected<std::string> encode_key(std::span<const Value> values) const = 0;
+  [[nodiscard]] virtual TableId table() const = 0;
+  // All columns of the plan's root, hidden key columns included; nullopt when HAVING (or the filter
+  // above an aggregate) hides the row; the weight tells copies of a bag's row (>= 1).
+  struct StoredRow {
+    Row row;
+    std::int64_t weight = 1;
+  };
+  [[nodiscard]] virtual Expected<std::optional<StoredRow>> decode(std::string_view key,
+                                                                  std::string_view value) const = 0;
+};
+
+struct BuiltView {
+  std::unique_ptr<Operator> head;  // Takes the columns of the plan's scan, in its output order.
+  std::shared_ptr<const ViewReader> reader;
+};
+
+// Whether the plan's source may take rows back (weights below zero). Operators keep more state then.
+enum class InputKind { kAppendOnly, kRetracting };
+
+// The operators of a view over `store` (borrowed, outlives the view). The scan itself is the
+// caller's. Rows counted in rows() of Progress are maintained through `row_count`.
+[[nodiscard]] Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
+                                             std::uint64_t& row_count);
+
+// A bounded query: the operators of `plan` except its scan. Aggregates keep their state in memory.
+class QueryRun {
+ public:
+  virtual ~QueryRun() = default;
+  // Feeds rows of the scan. False once no more rows are needed (LIMIT without ORDER BY is full).
+  [[nodiscard]] virtual Expected<bool> push(const ChangeBatch& batch) = 0;
+  // After the last push: sorts, limits, and gives what was not given yet.
+  [[nodiscard]] virtual Status finish() = 0;
+};
+// `emit` receives result rows in order, in bounded pieces; false stops the query. `memory_bytes_max`
+// bounds what a sort or an aggregate may hold (kTooLarge 4010 above it).
+[[nodiscard]] Expected<std::unique_ptr<QueryRun>> build_query(const PlanPtr& plan, InputKind input,
+                                                              std::size_t memory_bytes_max,
+                                                              std::function<bool(std::vector<Row>)> emit);
+
+// The scan (kStreamScan, kViewScan or kValues) at the bottom of a plan.
+[[nodiscard]] const Plan& scan_of(const Plan& plan);
+
+// A state that lives in memory only, for bounded queries and tests. Same contract; commit() and
+// freeze() do nothing.
+[[nodiscard]] std::unique_ptr<StateStore> make_memory_state();
+
+}  // namespace kappa::processor

@@ -1,0 +1,88 @@
+// SQL text to bound statements: lexer, parser, binder and planner behind one call.
+//
+// Names, types and functions are resolved against a catalog; nothing is changed by compiling. Errors
+// carry a SourcePlace into the text and, for names, a "did you mean".
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "processor/sql/plan.h"
+#include "proto/error.h"
+
+namespace kappa::processor {
+
+// What the binder asks the catalog. Implementations are snapshots: answers do not change during a call.
+class CatalogReader {
+ public:
+  virtual ~CatalogReader() = default;
+  [[nodiscard]] virtual std::shared_ptr<const StreamDefinition> stream(std::string_view name) const = 0;
+  struct View {
+    std::string name;
+    std::uint32_t version = 1;
+    std::shared_ptr<const ViewPlan> plan;
+  };
+  [[nodiscard]] virtual std::optional<View> view(std::string_view name) const = 0;
+  // Every stream, table and view, for suggestions.
+  [[nodiscard]] virtual std::vector<std::string> names() const = 0;
+};
+
+struct CreateStream {
+  std::shared_ptr<const StreamDefinition> definition;
+  bool if_not_exists = false;
+  bool or_replace = false;
+};
+struct CreateView {
+  std::string name;
+  ViewPlan plan;
+  std::map<std::string, std::string> options;  // WITH (...), lower-case names.
+  std::vector<std::string> reads;              // Streams and views it reads, directly.
+  bool if_not_exists = false;
+  bool or_replace = false;
+};
+struct Select {
+  PlanPtr plan;                        // Root: [kSort] over kProject over ...
+  std::vector<std::string> views;      // Views it reads.
+  std::vector<std::string> streams;    // Streams it reads (a bounded replay).
+  std::optional<std::uint64_t> as_of_offset;
+};
+struct Drop {
+  enum class What { kStream, kView, kTable, kTopic } what = What::kView;
+  std::string name;
+  SourcePlace place;
+  bool if_exists = false;
+  bool cascade = false;
+};
+struct Show {
+  enum class What { kTopics, kStreams, kTables, kViews, kReplays, kDeadLetters } what = What::kViews;
+};
+struct Describe {
+  std::string name;
+  SourcePlace place;
+};
+struct Explain {
+  std::string text;  // Lines of the plan.
+};
+using Statement = std::variant<CreateStream, CreateView, Select, Drop, Show, Describe, Explain>;
+
+// Compiles exactly one statement (a trailing semicolon is fine). Errors: kInvalid 2001 syntax, 2002
+// type, 2004 function, 2005 refused construct (names the replacement); kNotFound 2003 stream or view,
+// 2006 column; kExists 2007; kUnsupported 2008 (part of the language, not of this version); kTooLarge 2009.
+[[nodiscard]] Expected<Statement> compile(std::string_view sql, const CatalogReader& catalog);
+
+// Cuts a script into statements at semicolons outside strings, quoted names and comments. Each piece
+// says where it starts, so that places can be shown in the whole text. Pieces of only comments and
+// white space are left out.
+struct ScriptPiece {
+  std::string_view text;
+  std::uint32_t line = 1;    // 1-based line of text[0] in the script.
+  std::uint32_t column = 1;  // 1-based byte column of text[0].
+};
+[[nodiscard]] std::vector<ScriptPiece> split_script(std::string_view script);
+
+}  // namespace kappa::processor

@@ -1,0 +1,43 @@
+// The TCP server: frames in, answers out, over one log and one engine.
+//
+// One network thread runs every connection (Boost.Asio); statements and scans run on a small pool of
+// query threads. Every connection has a bounded output, a bounded number of requests in flight and
+// deadlines; a client that breaks a bound costs only itself. docs/protocol.md is normative.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "log/log.h"
+#include "processor/engine.h"
+#include "proto/error.h"
+
+namespace kappa::serving {
+
+struct ServerOptions {
+  std::string listen = "127.0.0.1:7171";      // HOST:PORT; port 0 picks one. Loopback only, for now.
+  std::size_t connections_max = 10'000;
+  std::size_t requests_in_flight_max = 1'024;           // Per connection.
+  std::size_t output_bytes_max = std::size_t{16} << 20; // Per connection; above it reading stops.
+  std::chrono::milliseconds handshake_timeout{10'000};  // To a complete HELLO.
+  std::chrono::milliseconds frame_timeout{30'000};      // From a frame's first byte to its last.
+  unsigned query_threads = 1;
+};
+
+class Server {
+ public:
+  // Binds and starts the threads. kInvalid 4001 address, kIo 4002 (in use), kUnsupported 4003
+  // (not loopback: needs TLS and tokens, which this version does not have).
+  [[nodiscard]] static Expected<std::unique_ptr<Server>> start(ServerOptions options, log::Log& log,
+                                                               processor::Engine& engine);
+  // As drain(0).
+  virtual ~Server() = default;
+  // "127.0.0.1:7171", with the real port.
+  [[nodiscard]] virtual std::string address() const = 0;
+  // Stops accepting, finishes what is in flight within `deadline`, closes. Idempotent.
+  virtual void drain(std::chrono::milliseconds deadline) = 0;
+};
+
+}  // namespace kappa::serving
