@@ -63,6 +63,9 @@ struct AppendBatch {
   ProducerId producer_id;                  // 0: not deduplicated.
   std::uint32_t producer_epoch = 0;
   std::uint64_t producer_sequence = 0;
+  // What validate_body said of the (uncompressed) body, so that it is not walked a second time;
+  // computed here if absent.
+  std::optional<BodySummary> summary;
 };
 
 struct AppendAck {
@@ -94,7 +97,8 @@ struct SystemRecord {
 };
 
 // A batch handed to a reader. `body` is the uncompressed records; it points into the mapped
-// segment or into a buffer owned by the reader, and is valid until the reader's next call.
+// segment or into a buffer owned by the reader, is valid until the reader's next call, and is
+// followed by at least 64 readable bytes of unspecified content (vector parsers read past the end).
 struct BatchView {
   BatchHeader header;
   Bytes body;

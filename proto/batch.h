@@ -3,7 +3,9 @@
 //
 // Header, 160 bytes, little-endian:
 //
-//   0 magic u32 "KBAT"    4 header_length u16    6 version u16     8 attributes u32
+//   0 magic u32 "KBAT"    4 header_length u16    6 version u16     8 attributes u32 (bits 0..3 kind,
+//                                                                  4..7 codec, 8 all timestamps
+//                                                                  explicit, the rest zero)
 //  12 body_length u32    16 uncompressed_length u32               20 count u32
 //  24 base_offset u64    32 base_sequence u64 (of the topic)      40 log_position u64
 //  48 durable_upto u64   56 writer_epoch u32                      60 topic_id u32
@@ -99,6 +101,11 @@ std::uint64_t encode_batch_header(const BatchHeader& header, std::uint64_t seed,
 
 [[nodiscard]] std::uint64_t hash_body(Bytes body);
 [[nodiscard]] std::uint64_t hash_bytes(Bytes bytes, std::uint64_t seed);
+
+// Flags of a record; every other bit is zero.
+inline constexpr std::uint8_t kRecordHasTimestamp = 1;
+inline constexpr std::uint8_t kRecordHasKey = 2;
+inline constexpr std::uint8_t kRecordHasHeaders = 4;
 
 // One event of a batch. Views point into the body.
 struct RecordView {
