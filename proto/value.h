@@ -6,6 +6,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -92,6 +93,16 @@ using Row = std::vector<Value>;
 // DOUBLE and NUMERIC), text by bytes. Values of unrelated types order by type id.
 [[nodiscard]] std::strong_ordering compare(const Value& a, const Value& b, bool nulls_first = true);
 
+// Exact comparisons of numbers of different representation; the double must be finite.
+[[nodiscard]] std::strong_ordering compare_numbers(std::int64_t a, double b);
+// `a` / 10^scale against `b`.
+[[nodiscard]] std::strong_ordering compare_numbers(Int128 a, std::uint8_t scale, double b);
+// a / 10^a_scale against b / 10^b_scale.
+[[nodiscard]] std::strong_ordering compare_numbers(Int128 a, std::uint8_t a_scale, Int128 b,
+                                                   std::uint8_t b_scale);
+// 10^exponent, 0..38.
+[[nodiscard]] Int128 power_of_ten(std::uint8_t exponent);
+
 // Wire form of one value: u8 type id (0 = NULL), then the payload: BOOLEAN u8; BIGINT, TIMESTAMP,
 // INTERVAL i64; DOUBLE f64; NUMERIC u8 precision, u8 scale, 16 bytes; TEXT and JSON u32 length and
 // bytes. A NULL's type is not kept.
@@ -108,6 +119,17 @@ void encode_row(const Row& row, std::string& out);  // u16 count, then values.
 // RFC 3339 text to microseconds; nullopt if it is not one. Also accepts a space for the T, and a
 // missing zone only when `zone_required` is false (then UTC).
 [[nodiscard]] std::optional<std::int64_t> parse_timestamp(std::string_view text, bool zone_required);
+// "[-][N day[s] ]HH:MM:SS[.ffffff]", as PostgreSQL prints an interval without months.
+[[nodiscard]] std::string format_interval(std::int64_t micros);
+// What format_interval prints, and "1 hour 30 minutes", "90s", "-2 days", "1.5 hours"; units from
+// microseconds to weeks. nullopt otherwise, also for months and years and on overflow.
+[[nodiscard]] std::optional<std::int64_t> parse_interval(std::string_view text);
+// Shortest text that reads back as the same double.
+[[nodiscard]] std::string format_double(double v);
+// Decimal text ("-12.5e3") to a NUMERIC(precision, scale), rounded half away from zero; nullopt if it
+// is not a number or does not fit. JSON numbers are a subset of what is accepted.
+[[nodiscard]] std::optional<Int128> parse_numeric(std::string_view text, std::uint8_t precision,
+                                                  std::uint8_t scale);
 [[nodiscard]] std::string format_int128(Int128 v);
 // The digits of `v` with the point `scale` places from the right.
 [[nodiscard]] std::string format_numeric(Int128 v, std::uint8_t scale);
