@@ -1,0 +1,132 @@
+// kappa read TOPIC (and `tail`): events out of the log, in order.
+#include <CLI/CLI.hpp>
+
+#include <charconv>
+#include <cstdio>
+
+#include "tools/command.h"
+#include "tools/event_format.h"
+#include "tools/interrupt.h"
+#include "tools/output.h"
+
+namespace kappa::tools {
+namespace {
+
+struct ReadFlags {
+  ConnectionFlags connection;
+  std::string topic;
+  std::string from = "start";
+  std::string output = "raw";
+  std::string format;
+  std::uint64_t limit = UINT64_MAX;
+  bool follow = false;
+  bool exit_at_end = false;
+  bool keys = false;
+};
+
+// "start", "end", "N", "-N" (the last N events), "@TIME" (RFC 3339 or epoch milliseconds).
+std::optional<ReadFrom> parse_from(std::string_view text) {
+  using Kind = ReadFrom::Kind;
+  if (text == "start") return ReadFrom{Kind::kOffset, 0};
+  if (text == "end") return ReadFrom{Kind::kEnd, 0};
+  if (text.empty()) return std::nullopt;
+  const char lead = text.front();
+  const std::string_view digits = lead == '-' || lead == '@' ? text.substr(1) : text;
+  std::int64_t number = 0;
+  const auto [rest, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const bool is_number = problem == std::errc{} && rest == digits.data() + digits.size() && number >= 0;
+  if (lead == '@') {
+    if (is_number && number <= INT64_MAX / 1000) return ReadFrom{Kind::kTime, number * 1000};
+    const auto micros = parse_timestamp(digits, false);
+    if (!micros) return std::nullopt;
+    return ReadFrom{Kind::kTime, *micros};
+  }
+  if (!is_number) return std::nullopt;
+  return ReadFrom{lead == '-' ? Kind::kLast : Kind::kOffset, number};
+}
+
+int run(const ReadFlags& flags) {
+  auto client = connect(flags.connection);
+  if (!client) return fail_with(client.error());
+  const bool follow = flags.follow && !flags.exit_at_end;
+  if (follow) catch_interrupt();
+  std::string format = flags.format;
+  if (format.empty() && flags.output == "raw") format = flags.keys ? "%k\\t%v\\n" : "%v\\n";
+  const EventFormat formatter(format);
+
+  Output out;
+  ReadFrom from = *parse_from(flags.from);
+  std::uint64_t left = flags.limit;
+  std::optional<Offset> end;  // Without -F: the durable end as it was at the first answer.
+  while (left > 0 && !interrupted()) {
+    const auto wait = std::chrono::milliseconds(follow ? 500 : 0);
+    const auto result = (*client)->read(flags.topic, from, left, wait, [&](const ClientEvent& event) {
+      formatter.append(event, out.buffer());
+      out.written();
+      return --left > 0;
+    });
+    if (!result) {
+      out.flush();
+      if (interrupted()) break;
+      return fail_with(result.error());
+    }
+    from = ReadFrom{ReadFrom::Kind::kOffset, static_cast<std::int64_t>(result->next.value())};
+    if (follow) {
+      out.flush();
+      continue;
+    }
+    if (!end) end = result->durable_end;
+    if (result->next >= *end) break;
+  }
+  out.flush();
+  return interrupted() ? kExitInterrupted : kExitOk;
+}
+
+void add(CLI::App& app, int& status, bool tail) {
+  auto flags = std::make_shared<ReadFlags>();
+  CLI::App* command = tail ? app.add_subcommand("tail", "Follow the end of a topic")
+                           : app.add_subcommand("read", "Print the events of a topic");
+  if (tail) {
+    flags->from = "end";
+    flags->follow = true;
+    command->description(R"(Examples:
+  kappa tail hits
+  kappa tail hits --from -10
+
+Follows the end of a topic: `kappa read --from end -F`.)");
+  } else {
+    command->description(R"(Examples:
+  kappa read hits
+  kappa read hits --from -10
+  kappa read hits --from @2024-05-01T10:00:00Z -n 100 -o json
+  kappa read hits --format '%o %t %k %v\n'
+
+Prints the events of a topic, each as it was appended, a line each.)");
+  }
+  command->add_option("topic", flags->topic, "Topic")->required()->type_name("TOPIC");
+  command->add_option("--from", flags->from, "start, end, offset N, -N (the last N), @TIME")
+      ->capture_default_str()
+      ->check([](const std::string& text) {
+        return parse_from(text) ? std::string() : "write start, end, N, -N or @TIME (RFC 3339 or epoch ms)";
+      });
+  command->add_option("-n,--limit", flags->limit, "At most this many events");
+  command->add_flag("-F,--follow", flags->follow, "Wait for more at the end");
+  command->add_flag("-e,--exit", flags->exit_at_end, "Exit at the end, whatever -F says");
+  command->add_flag("-k,--keys", flags->keys, "Print the key and a tab before each event");
+  command->add_option("-o,--output", flags->output, "raw: the event's own bytes; json: with offset, time and key")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"raw", "json", "ndjson"}));
+  command->add_option("--format", flags->format,
+                      "%o offset, %t time, %a append time, %k key, %v value, %% percent, \\n \\t \\\\");
+  add_connection_flags(*command, flags->connection);
+  command->callback([flags, &status] { status = run(*flags); });
+}
+
+}  // namespace
+
+void add_read(CLI::App& app, int& status) {
+  add(app, status, false);
+  add(app, status, true);
+}
+
+}  // namespace kappa::tools
