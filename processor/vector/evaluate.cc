@@ -1,0 +1,134 @@
+// The evaluator: a flat list of steps, one vector each, kept across batches.
+#include "processor/vector/evaluate.h"
+
+#include <algorithm>
+
+#include "processor/vector/functions.h"
+
+namespace kappa::processor {
+
+struct ExpressionEvaluator::Step {
+  const Expression* node = nullptr;
+  std::vector<std::size_t> arguments;  // Earlier steps.
+  Vector result;                       // Of calls, and of constants (filled once).
+  std::shared_ptr<const void> state;
+};
+
+ExpressionEvaluator::ExpressionEvaluator(ExpressionPtr expression) : expression_(std::move(expression)) {
+  std::vector<const Expression*> seen;
+  add(expression_, seen);
+  values_.resize(steps_.size());
+}
+ExpressionEvaluator::~ExpressionEvaluator() = default;
+ExpressionEvaluator::ExpressionEvaluator(ExpressionEvaluator&&) noexcept = default;
+ExpressionEvaluator& ExpressionEvaluator::operator=(ExpressionEvaluator&&) noexcept = default;
+
+std::size_t ExpressionEvaluator::add(const ExpressionPtr& node, std::vector<const Expression*>& seen) {
+  // Trees are small and shared nodes few: a linear search for the same node is enough.
+  const auto found = std::find(seen.begin(), seen.end(), node.get());
+  if (found != seen.end()) return static_cast<std::size_t>(found - seen.begin());
+  Step step;
+  step.node = node.get();
+  step.result = Vector(node->type);
+  for (const ExpressionPtr& argument : node->arguments) step.arguments.push_back(add(argument, seen));
+  if (node->kind == ExpressionKind::kCall && node->function->prepare != nullptr) {
+    step.state = node->function->prepare(*node);
+  }
+  steps_.push_back(std::move(step));
+  seen.push_back(node.get());
+  return steps_.size() - 1;
+}
+
+namespace {
+
+// Grows a constant's vector to `count` equal values; text points into the expression itself.
+void fill_constant(const Expression& node, Vector& out, std::size_t count) {
+  const std::size_t before = out.size();
+  if (before >= count) return;
+  out.resize(count);
+  if (node.constant.is_null()) return;
+  std::fill(out.valid() + before, out.valid() + count, std::uint8_t{1});
+  const auto fill = [&]<class T>(T* data, T value) { std::fill(data + before, data + count, value); };
+  switch (physical_of(node.type.id)) {
+    case Physical::kBool: fill(out.data<std::uint8_t>(), std::uint8_t{node.constant.as_bool()}); break;
+    case Physical::kInt64: fill(out.data<std::int64_t>(), node.constant.as_int64()); break;
+    case Physical::kDouble: fill(out.data<double>(), node.constant.as_double()); break;
+    case Physical::kInt128: fill(out.data<Int128>(), node.constant.as_int128()); break;
+    case Physical::kText:
+      fill(out.data<std::string_view>(), std::string_view(node.constant.as_text()));
+      break;
+  }
+}
+
+// Selected rows where the result is NULL though no argument is.
+std::uint64_t count_failures(const ChangeBatch& batch, const std::vector<const Vector*>& arguments,
+                             const Vector& result) {
+  const std::uint8_t* valid = result.valid();
+  if (std::find(valid, valid + batch.count, std::uint8_t{0}) == valid + batch.count) return 0;
+  std::uint64_t failures = 0;
+  for_each_row(batch, [&](std::uint32_t row) {
+    if (valid[row] != 0) return;
+    for (const Vector* argument : arguments) {
+      if (argument->valid()[row] == 0) return;
+    }
+    ++failures;
+  });
+  return failures;
+}
+
+}  // namespace
+
+void ExpressionEvaluator::run(const ChangeBatch& batch) {
+  if (batch.arena == nullptr) arena_.reset();
+  Arena& arena = batch.arena != nullptr ? *batch.arena : arena_;
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    Step& step = steps_[i];
+    const Expression& node = *step.node;
+    switch (node.kind) {
+      case ExpressionKind::kColumn: values_[i] = batch.columns[node.column]; break;
+      case ExpressionKind::kConstant:
+        fill_constant(node, step.result, batch.count);
+        values_[i] = &step.result;
+        break;
+      case ExpressionKind::kCall: {
+        if (step.result.size() < batch.count) step.result.resize(batch.count);
+        arguments_.clear();
+        for (const std::size_t argument : step.arguments) arguments_.push_back(values_[argument]);
+        KernelCall call{node, arguments_, batch, step.result, arena, step.state.get()};
+        node.function->kernel(call);
+        if (node.function->fallible) failures_ += count_failures(batch, arguments_, step.result);
+        values_[i] = &step.result;
+        break;
+      }
+    }
+  }
+}
+
+const Vector& ExpressionEvaluator::evaluate(const ChangeBatch& batch) {
+  run(batch);
+  return *values_.back();
+}
+
+void ExpressionEvaluator::filter(const ChangeBatch& batch, Selection& out) {
+  run(batch);
+  const Vector& result = *values_.back();
+  const std::uint8_t* valid = result.valid();
+  const std::uint8_t* truth = result.data<std::uint8_t>();
+  out.resize(batch.selected());
+  std::size_t kept = 0;
+  // Branch-free: the position is written always and kept only when the predicate is true.
+  for_each_row(batch, [&](std::uint32_t row) {
+    out[kept] = row;
+    kept += static_cast<std::size_t>(valid[row] & truth[row]);
+  });
+  out.resize(kept);
+}
+
+Value evaluate_constant(const ExpressionPtr& expression) {
+  ExpressionEvaluator evaluator(expression);
+  ChangeBatch batch;
+  batch.count = 1;
+  return evaluator.evaluate(batch).value(0);
+}
+
+}  // namespace kappa::processor
