@@ -1,0 +1,146 @@
+// Catalog records, their fold, and the dependencies between entries.
+#include "processor/catalog.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "proto/bytes.h"
+#include "proto/limits.h"
+
+namespace kappa::processor {
+namespace {
+
+constexpr std::uint16_t kRecordFormat = 1;
+
+bool is_catalog_key(std::string_view key) { return key.starts_with("stream/") || key.starts_with("view/"); }
+
+}  // namespace
+
+std::shared_ptr<const StreamDefinition> CatalogState::stream(std::string_view name) const {
+  const CatalogEntryPtr entry = find(name);
+  return entry ? entry->stream : nullptr;
+}
+
+std::optional<CatalogReader::View> CatalogState::view(std::string_view name) const {
+  const CatalogEntryPtr entry = find(name);
+  if (!entry || !entry->view) return std::nullopt;
+  return View{entry->name, entry->version, entry->view};
+}
+
+std::vector<std::string> CatalogState::names() const {
+  std::vector<std::string> names;
+  names.reserve(entries_.size());
+  for (const auto& [name, entry] : entries_) names.push_back(name);
+  return names;
+}
+
+CatalogEntryPtr CatalogState::find(std::string_view name) const {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? nullptr : found->second;
+}
+
+void CatalogState::collect_dependants(std::string_view name, std::vector<CatalogEntryPtr>& found) const {
+  for (const auto& [other, entry] : entries_) {
+    if (std::ranges::find(entry->reads, name) == entry->reads.end()) continue;
+    if (std::ranges::find(found, entry) != found.end()) continue;
+    collect_dependants(other, found);  // What reads the reader goes first.
+    found.push_back(entry);
+  }
+}
+
+std::vector<CatalogEntryPtr> CatalogState::dependants(std::string_view name) const {
+  std::vector<CatalogEntryPtr> found;
+  collect_dependants(name, found);
+  return found;
+}
+
+CatalogStatePtr CatalogState::with(CatalogEntryPtr entry) const {
+  auto next = std::make_shared<CatalogState>(*this);
+  next->entries_[entry->name] = std::move(entry);
+  return next;
+}
+
+CatalogStatePtr CatalogState::without(std::string_view name) const {
+  auto next = std::make_shared<CatalogState>(*this);
+  next->entries_.erase(std::string(name));
+  return next;
+}
+
+std::string catalog_key(CatalogEntry::Kind kind, std::string_view name) {
+  std::string key = kind == CatalogEntry::Kind::kStream ? "stream/" : "view/";
+  key += name;
+  return key;
+}
+
+std::string encode_catalog_record(const CatalogRecord& record) {
+  std::string out;
+  ByteWriter writer(out);
+  writer.u16(kRecordFormat);
+  writer.u8(static_cast<std::uint8_t>(record.kind));
+  writer.u32(record.version);
+  writer.sized_text(record.sql);
+  return out;
+}
+
+Expected<CatalogRecord> decode_catalog_record(std::string_view value) {
+  ByteReader reader(as_bytes(value));
+  const std::uint16_t format = reader.u16();
+  if (reader.ok() && format > kRecordFormat) {
+    return fail(ErrorCode::kUnsupported, 2013, "a newer release wrote this catalog record",
+                "start the release that wrote it, or a later one");
+  }
+  const std::uint8_t kind = reader.u8();
+  CatalogRecord record;
+  record.version = reader.u32();
+  record.sql = std::string(reader.sized_text());
+  if (!reader.done() || format == 0 || kind < 1 || kind > 2) {
+    return fail(ErrorCode::kCorrupt, 2012, "not a catalog record");
+  }
+  record.kind = static_cast<CatalogEntry::Kind>(kind);
+  return record;
+}
+
+Expected<CatalogEntry> make_catalog_entry(const CatalogRecord& record, Offset id, const CatalogState& state) {
+  KAPPA_TRY(Statement statement, compile(record.sql, state));
+  CatalogEntry entry;
+  entry.kind = record.kind;
+  entry.sql = record.sql;
+  entry.id = id;
+  entry.version = record.version;
+  if (auto* stream = std::get_if<CreateStream>(&statement); stream && record.kind == CatalogEntry::Kind::kStream) {
+    entry.name = stream->definition->name;
+    entry.stream = stream->definition;
+  } else if (auto* view = std::get_if<CreateView>(&statement); view && record.kind == CatalogEntry::Kind::kView) {
+    entry.name = view->name;
+    entry.reads = view->reads;
+    entry.view = std::make_shared<const ViewPlan>(std::move(view->plan));
+  } else {
+    return fail(ErrorCode::kCorrupt, 2012, "the catalog record does not create what its key says");
+  }
+  return entry;
+}
+
+LoadedCatalog load_catalog(const std::vector<log::SystemRecord>& records) {
+  LoadedCatalog loaded{std::make_shared<const CatalogState>(), {}};
+  for (const log::SystemRecord& record : records) {
+    if (!is_catalog_key(record.key) || record.value.empty()) continue;
+    auto decoded = decode_catalog_record(record.value);
+    if (!decoded) {
+      loaded.problems.push_back(record.key + ": " + to_string(decoded.error()));
+      continue;
+    }
+    auto entry = make_catalog_entry(*decoded, record.offset, *loaded.state);
+    if (!entry) {
+      loaded.problems.push_back(record.key + ": " + to_string(entry.error()));
+      continue;
+    }
+    if (catalog_key(entry->kind, entry->name) != record.key) {
+      loaded.problems.push_back(record.key + ": the statement creates \"" + entry->name + "\"");
+      continue;
+    }
+    loaded.state = loaded.state->with(std::make_shared<const CatalogEntry>(std::move(*entry)));
+  }
+  return loaded;
+}
+
+}  // namespace kappa::processor

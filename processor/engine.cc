@@ -1,0 +1,274 @@
+// Opening the engine, reads and waits. engine_ddl.cc changes the catalog.
+#include "processor/engine.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <condition_variable>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "processor/engine_impl.h"
+#include "processor/query.h"
+
+namespace kappa::processor {
+namespace {
+
+constexpr std::uint32_t kCommitIntervalMin = 10;
+constexpr std::uint32_t kCommitIntervalMax = 60'000;
+// How often a blocked statement looks whether it was cancelled.
+constexpr std::chrono::milliseconds kCancelPoll{20};
+
+Expected<StatementResult> give_table(std::string tag, Table table, RowSink& sink) {
+  StatementResult result{std::move(tag), table.rows.size(), {}, {}};
+  const bool taken = sink.columns(table.columns) && (table.rows.empty() || sink.rows(std::move(table.rows)));
+  if (!taken) return fail(ErrorCode::kClosed, 4008, "the query was cancelled");
+  return result;
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Engine>> Engine::open(EngineOptions options, log::Log& log) {
+  if (options.commit_interval_ms < kCommitIntervalMin || options.commit_interval_ms > kCommitIntervalMax) {
+    return fail(ErrorCode::kInvalid, 4009, "the commit interval must be 10 to 60000 milliseconds");
+  }
+  auto engine = std::make_unique<EngineImpl>(std::move(options), log);
+  KAPPA_CHECK_OK(engine->start());
+  return engine;
+}
+
+Status EngineImpl::start() {
+  std::error_code error;
+  if (!options_.read_only) std::filesystem::create_directories(options_.directory, error);
+  if (error) return fail_errno(3304, "cannot create " + options_.directory.string(), error.value());
+
+  LoadedCatalog loaded = load_catalog(log_.system_records());
+  for (const std::string& problem : loaded.problems) spdlog::error("catalog: {}", problem);
+  catalog_ = loaded.state;
+  // Without every entry it is not known which directories are orphans.
+  if (!options_.read_only && loaded.problems.empty()) remove_orphans();
+
+  auto views = std::make_shared<ViewMap>();
+  std::vector<ViewPtr> feed;
+  for (const auto& [name, entry] : catalog_->entries()) {
+    if (!entry->view) continue;
+    auto view = std::make_shared<LiveView>(entry, directory_of(*entry));
+    if (const Status opened = view->open(log_, options_.read_only); !opened) {
+      spdlog::error("view \"{}\" failed: {}", name, to_string(opened.error()));
+    }
+    feed.push_back(view);
+    views->emplace(name, std::move(view));
+  }
+  views_ = std::move(views);
+  if (!options_.read_only) pipeline_ = std::make_unique<Pipeline>(options_, log_, std::move(feed));
+  return {};
+}
+
+std::filesystem::path EngineImpl::directory_of(const CatalogEntry& entry) const {
+  return options_.directory / (std::to_string(entry.id.value()) + "-" + std::to_string(entry.version));
+}
+
+void EngineImpl::remove_orphans() {
+  std::set<std::filesystem::path> kept;
+  for (const auto& [name, entry] : catalog_->entries()) {
+    if (entry->view) kept.insert(directory_of(*entry));
+  }
+  std::error_code error;
+  std::vector<std::filesystem::path> orphans;
+  for (const auto& found : std::filesystem::directory_iterator(options_.directory, error)) {
+    if (!kept.contains(found.path())) orphans.push_back(found.path());
+  }
+  for (const auto& orphan : orphans) {
+    spdlog::info("removing the state of a dropped view: {}", orphan.filename().string());
+    std::filesystem::remove_all(orphan, error);
+  }
+}
+
+CatalogStatePtr EngineImpl::catalog() const {
+  const std::lock_guard lock(mutex_);
+  return catalog_;
+}
+
+std::shared_ptr<const EngineImpl::ViewMap> EngineImpl::view_map() const {
+  const std::lock_guard lock(mutex_);
+  return views_;
+}
+
+Expected<EngineImpl::ViewPtr> EngineImpl::find_view(std::string_view name) const {
+  std::string_view base = name;
+  std::uint32_t version = 0;
+  if (const std::size_t at = name.rfind('@'); at != std::string_view::npos) {
+    const std::string_view digits = name.substr(at + 1);
+    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
+    if (failed == std::errc{} && end == digits.data() + digits.size()) base = name.substr(0, at);
+  }
+  const auto views = view_map();
+  const auto found = views->find(base);
+  if (found == views->end() || (base.size() != name.size() && found->second->entry().version != version)) {
+    return fail(ErrorCode::kNotFound, 2003, "no view \"" + std::string(name) + "\"",
+                "SHOW VIEWS lists the views");
+  }
+  return found->second;
+}
+
+Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshness& freshness, RowSink& sink,
+                                              const std::atomic<bool>& cancelled) {
+  const CatalogStatePtr state = catalog();
+  KAPPA_TRY(const Statement statement, compile(sql, *state));
+  if (const auto* query = std::get_if<Select>(&statement)) return select(*query, freshness, sink, cancelled);
+  if (const auto* wanted = std::get_if<Show>(&statement)) return show(*wanted, sink);
+  if (const auto* plan = std::get_if<Explain>(&statement)) return give_table("EXPLAIN", explain_rows(plan->text), sink);
+  if (const auto* wanted = std::get_if<Describe>(&statement)) {
+    const CatalogEntryPtr entry = state->find(wanted->name);
+    if (!entry) {
+      Error error{ErrorCode::kNotFound, 2003, "no stream or view \"" + wanted->name + "\"", {}, 0, wanted->place};
+      return std::unexpected(std::move(error));
+    }
+    return give_table("DESCRIBE", describe(*entry), sink);
+  }
+  return change(sql);
+}
+
+Expected<StatementResult> EngineImpl::select(const Select& statement, const Freshness& freshness, RowSink& sink,
+                                             const std::atomic<bool>& cancelled) {
+  if (!statement.views.empty()) {
+    KAPPA_TRY(const ViewPtr view, find_view(statement.views.front()));
+    if (freshness.fresh || freshness.at_least) KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
+    return query_view(statement, *view, sink, cancelled);
+  }
+  if (!statement.streams.empty()) {
+    KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
+    Offset end = log_.durable_end();
+    if (statement.as_of_offset) end = std::min(end, Offset(*statement.as_of_offset));
+    return query_stream(statement, log_, end, sink, cancelled);
+  }
+  return query_values(statement, sink);
+}
+
+Expected<StatementResult> EngineImpl::show(const Show& statement, RowSink& sink) {
+  switch (statement.what) {
+    case Show::What::kTopics: return give_table("SHOW TOPICS", show_topics(log_.topics()), sink);
+    case Show::What::kStreams: {
+      ConversionFailures failures;
+      for (const auto& [name, view] : *view_map()) {
+        // Views of one stream see the same events: the one furthest ahead knows most.
+        auto& columns = failures[view->scan().stream->name];
+        for (const auto& [column, count] : view->conversion_failures()) {
+          columns[column] = std::max(columns[column], count);
+        }
+      }
+      return give_table("SHOW STREAMS", show_streams(*catalog(), failures), sink);
+    }
+    case Show::What::kTables: return give_table("SHOW TABLES", show_tables(), sink);
+    case Show::What::kViews: return give_table("SHOW VIEWS", show_views(views()), sink);
+    case Show::What::kReplays: return give_table("SHOW REPLAYS", show_replays(views()), sink);
+    case Show::What::kDeadLetters: return give_table("SHOW DEAD LETTERS", show_dead_letters(), sink);
+  }
+  return fail(ErrorCode::kUnsupported, 2008, "this SHOW is not available in this version");
+}
+
+Expected<std::vector<Column>> EngineImpl::view_columns(std::string_view name) {
+  KAPPA_TRY(const ViewPtr view, find_view(name));
+  return visible_columns(view->plan());
+}
+
+Expected<Engine::GetResult> EngineImpl::get(std::string_view name, const KeyRequest& key) {
+  KAPPA_TRY(const ViewPtr view, find_view(name));
+  return get_row(*view, key);
+}
+
+Expected<StatementResult> EngineImpl::scan(const ScanRequest& request, RowSink& sink,
+                                           const std::atomic<bool>& cancelled) {
+  KAPPA_TRY(const ViewPtr view, find_view(request.view));
+  if (request.freshness.fresh || request.freshness.at_least) {
+    KAPPA_CHECK_OK(wait_here(view, request.freshness, cancelled));
+  }
+  return scan_rows(*view, request, sink, cancelled);
+}
+
+void EngineImpl::wait(std::string_view name, const Freshness& freshness, std::function<void(Status)> ready) {
+  auto view = find_view(name);
+  if (!view) {
+    ready(std::unexpected(std::move(view).error()));
+    return;
+  }
+  wait_view(std::move(*view), freshness, std::move(ready));
+}
+
+void EngineImpl::wait_view(ViewPtr view, const Freshness& freshness, std::function<void(Status)> ready) {
+  Offset target;
+  if (freshness.fresh) target = log_.durable_end();
+  if (freshness.at_least) target = std::max(target, Offset(std::min(freshness.at_least->value(), UINT64_MAX - 1) + 1));
+  if (const auto failed = view->failed()) {
+    ready(std::unexpected(*failed));
+  } else if (view->visible() >= target) {
+    ready({});
+  } else if (!pipeline_) {
+    Error error = wait_timeout(*view, target);
+    error.hint = "this server is read-only: its views do not move";
+    ready(std::unexpected(std::move(error)));
+  } else {
+    pipeline_->wait(std::move(view), target, freshness.timeout, std::move(ready));
+  }
+}
+
+Status EngineImpl::wait_here(const ViewPtr& view, const Freshness& freshness, const std::atomic<bool>& cancelled) {
+  // Shared with the callback, which may run after this call gave up on a cancelled statement.
+  struct Outcome {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<Status> status;
+  };
+  const auto outcome = std::make_shared<Outcome>();
+  wait_view(view, freshness, [outcome](Status status) {
+    const std::lock_guard lock(outcome->mutex);
+    outcome->status = std::move(status);
+    outcome->changed.notify_all();
+  });
+  std::unique_lock lock(outcome->mutex);
+  while (!outcome->status) {
+    if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorCode::kClosed, 4008, "the query was cancelled");
+    outcome->changed.wait_for(lock, kCancelPoll);
+  }
+  return *outcome->status;
+}
+
+Status EngineImpl::wait_for_log(const Freshness& freshness, const std::atomic<bool>& cancelled) {
+  if (!freshness.at_least || log_.durable_end() > *freshness.at_least) return {};
+  std::mutex mutex;
+  std::condition_variable changed;
+  const std::uint64_t token = log_.subscribe_durable([&] {
+    const std::lock_guard lock(mutex);
+    changed.notify_all();
+  });
+  const auto deadline = std::chrono::steady_clock::now() + freshness.timeout;
+  Status status;
+  {
+    std::unique_lock lock(mutex);
+    while (log_.durable_end() <= *freshness.at_least) {
+      if (cancelled.load(std::memory_order_relaxed)) {
+        status = fail(ErrorCode::kClosed, 4008, "the query was cancelled");
+        break;
+      }
+      if (std::chrono::steady_clock::now() >= deadline) {
+        status = fail(ErrorCode::kTimeout, 4005,
+                      "the log ends at offset " + std::to_string(log_.durable_end().value()) + ", not yet after " +
+                          std::to_string(freshness.at_least->value()));
+        break;
+      }
+      changed.wait_for(lock, kCancelPoll);
+    }
+  }
+  log_.unsubscribe_durable(token);
+  return status;
+}
+
+std::vector<ViewStatus> EngineImpl::views() const {
+  std::vector<ViewStatus> all;
+  for (const auto& [name, view] : *view_map()) all.push_back(view->status(log_));
+  return all;
+}
+
+}  // namespace kappa::processor

@@ -1,0 +1,180 @@
+// CREATE and DROP. Each change is checked, appended to the system topic, and only then applied in
+// memory: what a client was told exists is durable.
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "processor/engine_impl.h"
+
+namespace kappa::processor {
+namespace {
+
+std::unexpected<Error> not_in_this_version(std::string what, std::string hint) {
+  return fail(ErrorCode::kUnsupported, 2008, std::move(what) + " is not available in this version", std::move(hint));
+}
+
+const char* noun(CatalogEntry::Kind kind) { return kind == CatalogEntry::Kind::kStream ? "stream" : "view"; }
+
+// White space and the semicolon around a statement are not part of it.
+std::string trimmed(std::string_view sql) {
+  const std::size_t first = sql.find_first_not_of(" \t\r\n;");
+  const std::size_t last = sql.find_last_not_of(" \t\r\n;");
+  return first == std::string_view::npos ? std::string() : std::string(sql.substr(first, last - first + 1));
+}
+
+Error exists_error(const CatalogEntry& entry) {
+  return Error{ErrorCode::kExists, 2007, std::string(noun(entry.kind)) + " \"" + entry.name + "\" exists already",
+               "use another name, IF NOT EXISTS, or DROP it first", 0, {}};
+}
+
+}  // namespace
+
+void EngineImpl::set_catalog(CatalogStatePtr state) {
+  const std::lock_guard lock(mutex_);
+  catalog_ = std::move(state);
+}
+
+Expected<StatementResult> EngineImpl::change(std::string_view sql) {
+  const std::lock_guard ddl(ddl_mutex_);
+  // Again, now that nothing else can change the catalog.
+  KAPPA_TRY(const Statement statement, compile(sql, *catalog()));
+  if (options_.read_only) {
+    return fail(ErrorCode::kReadOnly, 4011, "this server is read-only: the catalog cannot be changed");
+  }
+  if (const auto* stream = std::get_if<CreateStream>(&statement)) return create_stream(*stream, sql);
+  if (const auto* view = std::get_if<CreateView>(&statement)) return create_view(*view, sql);
+  if (const auto* dropped = std::get_if<Drop>(&statement)) return drop(*dropped);
+  return not_in_this_version("this statement", {});
+}
+
+Status EngineImpl::append_and_add(CatalogRecord record, std::string_view name, CatalogEntry entry) {
+  KAPPA_TRY(entry.id, log_.append_system(catalog_key(record.kind, name), encode_catalog_record(record)));
+  entry.kind = record.kind;
+  entry.name = std::string(name);
+  entry.sql = std::move(record.sql);
+  entry.version = record.version;
+  const auto shared = std::make_shared<const CatalogEntry>(std::move(entry));
+  if (!shared->view) {
+    set_catalog(catalog()->with(shared));
+    return {};
+  }
+  auto view = std::make_shared<LiveView>(shared, directory_of(*shared));
+  // The view exists from here on: if its state cannot be made, it says so in its status.
+  if (const Status opened = view->open(log_, false); !opened) {
+    spdlog::error("view \"{}\" failed: {}", shared->name, to_string(opened.error()));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    catalog_ = catalog_->with(shared);
+    auto views = std::make_shared<ViewMap>(*views_);
+    views->emplace(shared->name, view);
+    views_ = std::move(views);
+  }
+  pipeline_->add(std::move(view));
+  return {};
+}
+
+Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statement, std::string_view sql) {
+  StatementResult result{"CREATE STREAM", 0, {}, {}};
+  const StreamDefinition& definition = *statement.definition;
+  if (statement.or_replace) return not_in_this_version("CREATE OR REPLACE STREAM", "DROP the stream and create it again");
+  if (const CatalogEntryPtr existing = catalog()->find(definition.name)) {
+    if (!statement.if_not_exists || existing->kind != CatalogEntry::Kind::kStream) {
+      return std::unexpected(exists_error(*existing));
+    }
+    result.notice = "stream \"" + definition.name + "\" exists already, nothing was changed";
+    return result;
+  }
+  KAPPA_TRY([[maybe_unused]] const TopicId topic, log_.ensure_topic(definition.topic));
+  CatalogEntry entry;
+  entry.stream = statement.definition;
+  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kStream, 1, trimmed(sql)}, definition.name, std::move(entry)));
+  return result;
+}
+
+Expected<StatementResult> EngineImpl::create_view(const CreateView& statement, std::string_view sql) {
+  StatementResult result{"CREATE VIEW", 0, {}, {}};
+  if (statement.or_replace) {
+    return not_in_this_version("CREATE OR REPLACE MATERIALIZED VIEW", "DROP the view and create it again");
+  }
+  if (const CatalogEntryPtr existing = catalog()->find(statement.name)) {
+    if (!statement.if_not_exists || existing->kind != CatalogEntry::Kind::kView) {
+      return std::unexpected(exists_error(*existing));
+    }
+    result.notice = "view \"" + statement.name + "\" exists already, nothing was changed";
+    return result;
+  }
+  if (scan_of(*statement.plan.root).kind != PlanKind::kStreamScan) {
+    return not_in_this_version("a view that reads a view", "write the view over the stream");
+  }
+  CatalogEntry entry;
+  entry.view = std::make_shared<const ViewPlan>(statement.plan);
+  entry.reads = statement.reads;
+  const std::uint64_t events = log_.durable_end() - log_.start();
+  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kView, 1, trimmed(sql)}, statement.name, std::move(entry)));
+  if (events > 0) {
+    result.notice = "view \"" + statement.name + "\" is being built from " + std::to_string(events) + " events";
+  }
+  return result;
+}
+
+Status EngineImpl::drop_entry(const CatalogEntry& entry) {
+  KAPPA_TRY([[maybe_unused]] const Offset offset, log_.append_system(catalog_key(entry.kind, entry.name), {}));
+  ViewPtr view;
+  {
+    const std::lock_guard lock(mutex_);
+    catalog_ = catalog_->without(entry.name);
+    if (const auto found = views_->find(entry.name); found != views_->end()) {
+      view = found->second;
+      auto views = std::make_shared<ViewMap>(*views_);
+      views->erase(entry.name);
+      views_ = std::move(views);
+    }
+  }
+  if (!view) return {};
+  pipeline_->remove(view);
+  // A query that still reads the view keeps the files open; what is left is removed at the next start.
+  std::error_code error;
+  std::filesystem::remove_all(view->directory(), error);
+  if (error) spdlog::warn("cannot remove {}: {}", view->directory().string(), error.message());
+  return {};
+}
+
+Expected<StatementResult> EngineImpl::drop(const Drop& statement) {
+  using What = Drop::What;
+  if (statement.what == What::kTopic) {
+    return not_in_this_version("DROP TOPIC", "DROP STREAM drops the reading of a topic; the events stay");
+  }
+  StatementResult result{statement.what == What::kStream ? "DROP STREAM" : "DROP VIEW", 0, {}, {}};
+  if (statement.what == What::kTable) result.tag = "DROP TABLE";
+  const auto wanted = statement.what == What::kStream ? CatalogEntry::Kind::kStream : CatalogEntry::Kind::kView;
+  const CatalogStatePtr state = catalog();
+  const CatalogEntryPtr entry = state->find(statement.name);
+  if (!entry || entry->kind != wanted || statement.what == What::kTable) {
+    const char* kind = statement.what == What::kTable ? "table" : noun(wanted);
+    const std::string message = std::string("no ") + kind + " \"" + statement.name + "\"";
+    if (statement.if_exists && !entry) {
+      result.notice = message + ", nothing was dropped";
+      return result;
+    }
+    Error error{ErrorCode::kNotFound, 2003, message, {}, 0, statement.place};
+    if (entry) error.hint = "\"" + entry->name + "\" is a " + noun(entry->kind);
+    return std::unexpected(std::move(error));
+  }
+  const std::vector<CatalogEntryPtr> users = state->dependants(entry->name);
+  std::string names;
+  for (const CatalogEntryPtr& user : users) {
+    names += (names.empty() ? "" : ", ") + std::string(noun(user->kind)) + " \"" + user->name + "\"";
+  }
+  if (!users.empty() && !statement.cascade) {
+    return std::unexpected(Error{ErrorCode::kInvalid, 2010,
+                                 std::string(noun(entry->kind)) + " \"" + entry->name + "\" is read by " + names,
+                                 "drop them first, or add CASCADE", 0, statement.place});
+  }
+  for (const CatalogEntryPtr& user : users) KAPPA_CHECK_OK(drop_entry(*user));
+  KAPPA_CHECK_OK(drop_entry(*entry));
+  if (!users.empty()) result.notice = "also dropped: " + names;
+  return result;
+}
+
+}  // namespace kappa::processor

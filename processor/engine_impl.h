@@ -1,0 +1,77 @@
+// The Engine behind engine.h: the catalog, the views by name, and the pipeline that feeds them.
+//
+// Threads: ddl_mutex_ serialises everything that changes the catalog, and is held across its durable
+// append; mutex_ guards the two pointers that readers copy. Neither is held while a view is read.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "processor/catalog.h"
+#include "processor/engine.h"
+#include "processor/live_view.h"
+#include "processor/pipeline.h"
+#include "processor/show.h"
+#include "processor/sql/compile.h"
+
+namespace kappa::processor {
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(EngineOptions options, log::Log& log) : options_(std::move(options)), log_(log) {}
+  // Reads the catalog, opens every view, starts the threads.
+  [[nodiscard]] Status start();
+
+  Expected<StatementResult> execute(std::string_view sql, const Freshness& freshness, RowSink& sink,
+                                    const std::atomic<bool>& cancelled) override;
+  Expected<std::vector<Column>> view_columns(std::string_view view) override;
+  Expected<GetResult> get(std::string_view view, const KeyRequest& key) override;
+  Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
+                                 const std::atomic<bool>& cancelled) override;
+  void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) override;
+  std::vector<ViewStatus> views() const override;
+
+ private:
+  using ViewPtr = std::shared_ptr<LiveView>;
+  using ViewMap = std::map<std::string, ViewPtr, std::less<>>;
+
+  [[nodiscard]] CatalogStatePtr catalog() const;
+  [[nodiscard]] std::shared_ptr<const ViewMap> view_map() const;
+  // kNotFound 2003. Takes "name" and "name@version".
+  [[nodiscard]] Expected<ViewPtr> find_view(std::string_view name) const;
+  [[nodiscard]] std::filesystem::path directory_of(const CatalogEntry& entry) const;
+  void remove_orphans();
+
+  // engine_ddl.cc: changes of the catalog.
+  [[nodiscard]] Expected<StatementResult> change(std::string_view sql);
+  [[nodiscard]] Expected<StatementResult> create_stream(const CreateStream& statement, std::string_view sql);
+  [[nodiscard]] Expected<StatementResult> create_view(const CreateView& statement, std::string_view sql);
+  [[nodiscard]] Expected<StatementResult> drop(const Drop& statement);
+  [[nodiscard]] Status append_and_add(CatalogRecord record, std::string_view name, CatalogEntry entry);
+  [[nodiscard]] Status drop_entry(const CatalogEntry& entry);
+  void set_catalog(CatalogStatePtr state);
+
+  [[nodiscard]] Expected<StatementResult> select(const Select& statement, const Freshness& freshness, RowSink& sink,
+                                                 const std::atomic<bool>& cancelled);
+  [[nodiscard]] Expected<StatementResult> show(const Show& statement, RowSink& sink);
+  // Blocks until `view` satisfies `freshness`.
+  [[nodiscard]] Status wait_here(const ViewPtr& view, const Freshness& freshness, const std::atomic<bool>& cancelled);
+  // Blocks until the log has what `freshness` names.
+  [[nodiscard]] Status wait_for_log(const Freshness& freshness, const std::atomic<bool>& cancelled);
+  void wait_view(ViewPtr view, const Freshness& freshness, std::function<void(Status)> ready);
+
+  const EngineOptions options_;
+  log::Log& log_;
+  std::mutex ddl_mutex_;
+  mutable std::mutex mutex_;  // Guards the next two.
+  CatalogStatePtr catalog_ = std::make_shared<const CatalogState>();
+  std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();
+  std::unique_ptr<Pipeline> pipeline_;  // Null when read-only.
+};
+
+}  // namespace kappa::processor

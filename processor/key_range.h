@@ -1,0 +1,29 @@
+// Which part of a view's key order a SELECT must read: the WHERE's equalities on the first key
+// columns, then one inequality, LIKE 'prefix%' or starts_with on the next. The range may be too wide,
+// never too narrow: the whole filter is applied to what is read.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "processor/operators/build.h"
+#include "processor/sql/plan.h"
+#include "processor/state/state_store.h"
+#include "proto/error.h"
+
+namespace kappa::processor {
+
+// The smallest bytes that follow everything that begins with `prefix`; nullopt: nothing does.
+[[nodiscard]] std::optional<std::string> after_prefix(std::string_view prefix);
+
+// Per output column of a kViewScan: index into the view's root columns.
+[[nodiscard]] std::vector<std::size_t> view_scan_columns(const Plan& scan);
+
+// `columns` is view_scan_columns() of the plan's scan. The filters directly above the scan count.
+[[nodiscard]] Expected<KeyRange> derive_key_range(const Plan& plan, const ViewPlan& view,
+                                                  const std::vector<std::size_t>& columns,
+                                                  const ViewReader& reader);
+
+}  // namespace kappa::processor

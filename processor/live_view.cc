@@ -1,0 +1,297 @@
+// Opening, applying, freezing and committing one view version.
+#include "processor/live_view.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+namespace kappa::processor {
+namespace {
+
+// Conversion failures by column live beside the view's own tables, so that they are as exact and as
+// durable as the rows. Operators number their tables from 1 upwards.
+constexpr TableId kFailuresTable = 255;
+// Address space of one environment. It bounds a view's size and, with 47 bits of addresses, the
+// number of views to about 500.
+constexpr std::uint64_t kMapBytes = std::uint64_t{1} << 38;
+// An applied offset that moved over other topics only is committed this rarely: it saves reading.
+constexpr std::chrono::seconds kOffsetOnlyInterval{30};
+
+std::string encode_count(std::uint64_t count) {
+  std::string out(sizeof count, '\0');
+  std::memcpy(out.data(), &count, sizeof count);
+  return out;
+}
+
+std::uint64_t decode_count(const std::optional<std::string>& value) {
+  std::uint64_t count = 0;
+  if (value && value->size() == sizeof count) std::memcpy(&count, value->data(), sizeof count);
+  return count;
+}
+
+Status remove_directory(const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::remove_all(directory, error);
+  if (error) return fail_errno(3302, "cannot remove " + directory.string(), error.value());
+  return {};
+}
+
+// Whether a view's state can be made again from the log: everything but trouble with the disk.
+bool rebuildable(const Error& error) {
+  return error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported;
+}
+
+}  // namespace
+
+LiveView::LiveView(CatalogEntryPtr entry, std::filesystem::path directory)
+    : entry_(std::move(entry)), directory_(std::move(directory)), scan_(&scan_of(*entry_->view->root)) {}
+
+Status LiveView::open_state(bool read_only) {
+  StateOptions options;
+  options.directory = directory_;
+  options.map_bytes = kMapBytes;
+  options.read_only = read_only;
+  KAPPA_TRY(store_, StateStore::open(std::move(options)));
+  progress_ = store_->progress();
+  row_count_ = progress_.rows;
+  KAPPA_TRY(BuiltView built, build_view(*entry_->view, InputKind::kAppendOnly, *store_, row_count_));
+  head_ = std::move(built.head);
+  failures_.clear();
+  for (const Column& column : scan_->output) {
+    KAPPA_TRY(const auto stored, store_->get(kFailuresTable, column.name));
+    if (stored) failures_[column.name] = decode_count(stored);
+  }
+  state_changed_ = false;
+  offset_changed_ = false;
+  last_freeze_ = Clock::now();
+  const std::lock_guard lock(mutex_);
+  served_ = Served{store_, std::move(built.reader)};
+  return {};
+}
+
+Status LiveView::start_over(log::Log& log) {
+  if (!progress_.started) {
+    progress_ = Progress{};
+    progress_.applied = log.start();
+    KAPPA_TRY(progress_.mark, log.mark(progress_.applied));
+    store_->begin_publish();
+    const Status started = head_->start();
+    progress_.started = started.has_value();
+    progress_.rows = row_count_;
+    store_->end_publish(progress_);
+    if (!started) return started;
+    state_changed_ = true;
+    build_end_.store(std::max(entry_->id + 1, log.durable_end()).value(), std::memory_order_relaxed);
+  }
+  publish_visible();
+  return {};
+}
+
+Status LiveView::open(log::Log& log, bool read_only) {
+  // A view's first build covers at least the events before its own record in the log.
+  build_end_.store((entry_->id + 1).value(), std::memory_order_relaxed);
+  std::string why;
+  Status opened;
+  if (read_only && !std::filesystem::exists(directory_)) {
+    opened = fail(ErrorCode::kReadOnly, 2014, "view \"" + entry_->name + "\" has no state yet",
+                  "start without --read-only once, so that it is built");
+  } else {
+    opened = open_state(read_only);
+    if (!opened && rebuildable(opened.error())) {
+      why = to_string(opened.error());
+    } else if (opened && progress_.started) {
+      // The state must stand for a prefix of this very log.
+      if (progress_.applied > log.durable_end()) {
+        why = "it is ahead of the log";
+      } else if (const auto mark = log.mark(progress_.applied); !mark) {
+        why = "the log does not have its position: " + to_string(mark.error());
+      } else if (*mark != progress_.mark) {
+        why = "it was made from another log";
+      }
+    } else if (opened && read_only) {
+      opened = fail(ErrorCode::kReadOnly, 2014, "view \"" + entry_->name + "\" has no state yet",
+                    "start without --read-only once, so that it is built");
+    }
+  }
+  if (!why.empty()) {
+    if (read_only) {
+      opened = fail(ErrorCode::kCorrupt, 3303, "view \"" + entry_->name + "\" must be rebuilt: " + why,
+                    "start without --read-only; the log has everything");
+    } else {
+      spdlog::warn("view \"{}\" is rebuilt from the log: {}", entry_->name, why);
+      return rebuild(log);
+    }
+  }
+  if (opened && !read_only) opened = start_over(log);
+  if (opened) {
+    publish_visible();
+    return {};
+  }
+  mark_failed(opened.error());
+  return opened;
+}
+
+Status LiveView::rebuild(log::Log& log) {
+  rebuilt_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    served_ = {};
+    error_.reset();
+  }
+  head_.reset();
+  store_.reset();
+  progress_ = Progress{};
+  visible_.store(0);
+  Status status = remove_directory(directory_);
+  if (status) status = open_state(false);
+  if (status) status = start_over(log);
+  if (!status) mark_failed(status.error());
+  return status;
+}
+
+Status LiveView::apply(const ScanChunk& chunk, const EventSource& source) {
+  store_->begin_publish();
+  Status status;
+  if (chunk.changes.selected() > 0) {
+    status = head_->push(chunk.changes);
+    state_changed_ = true;
+  }
+  if (!status) {
+    mark_failed(status.error());  // Before the half-applied state becomes visible.
+    store_->end_publish(progress_);
+    return status;
+  }
+  for (const ScanChunk::Failures& failed : chunk.failures) {
+    const std::string& column = scan_->output[failed.column].name;
+    std::uint64_t& count = failures_[column];
+    count += failed.count;
+    store_->put(kFailuresTable, column, encode_count(count));
+    progress_.conversion_failures += failed.count;
+    state_changed_ = true;
+  }
+  if (source.poison() > 0) state_changed_ = true;
+  offset_changed_ = true;
+  progress_.poison += source.poison();
+  progress_.watermark = std::max(progress_.watermark, chunk.watermark);
+  progress_.applied = source.position();
+  progress_.rows = row_count_;
+  store_->end_publish(progress_);
+  publish_visible();
+  events_applied_.fetch_add(source.events(), std::memory_order_relaxed);
+  return {};
+}
+
+void LiveView::mark_failed(const Error& error) {
+  const std::lock_guard lock(mutex_);
+  error_ = error;
+}
+
+std::optional<LiveView::Clock::time_point> LiveView::freeze_due(const EngineOptions& options) const {
+  if (!store_) return std::nullopt;
+  if (state_changed_) {
+    if (store_->active_bytes() > options.overlay_bytes_max) return last_freeze_;
+    return last_freeze_ + std::chrono::milliseconds(options.commit_interval_ms);
+  }
+  if (offset_changed_) return last_freeze_ + kOffsetOnlyInterval;
+  return std::nullopt;
+}
+
+bool LiveView::over_budget(const EngineOptions& options) const {
+  return store_->active_bytes() > 2 * options.overlay_bytes_max && store_->has_frozen();
+}
+
+Expected<bool> LiveView::freeze(log::Log& log) {
+  if (store_->has_frozen()) return false;
+  KAPPA_TRY(progress_.mark, log.mark(progress_.applied));
+  store_->begin_publish();
+  store_->end_publish(progress_);
+  if (!store_->freeze()) return false;
+  state_changed_ = false;
+  offset_changed_ = false;
+  last_freeze_ = Clock::now();
+  return true;
+}
+
+Status LiveView::commit() {
+  std::shared_ptr<StateStore> store;
+  {
+    const std::lock_guard lock(mutex_);
+    store = served_.store;
+  }
+  if (!store || !store->has_frozen()) return {};
+  Status status = store->commit();
+  const std::lock_guard lock(mutex_);
+  commit_note_ = status ? std::string() : to_string(status.error());
+  if (status) commits_.fetch_add(1, std::memory_order_relaxed);
+  return status;
+}
+
+Expected<LiveView::Served> LiveView::served() const {
+  const std::lock_guard lock(mutex_);
+  if (error_) return std::unexpected(*error_);
+  if (!served_.store) {
+    return fail(ErrorCode::kBusy, 2015, "view \"" + entry_->name + "\" is being reopened", "try again");
+  }
+  return served_;
+}
+
+std::optional<Error> LiveView::failed() const {
+  const std::lock_guard lock(mutex_);
+  return error_;
+}
+
+std::map<std::string, std::uint64_t> LiveView::conversion_failures() const {
+  std::map<std::string, std::uint64_t> counts;
+  const auto serving = served();
+  if (!serving) return counts;
+  for (const Column& column : scan_->output) {
+    const auto read = serving->store->read(kFailuresTable, column.name);
+    if (read && read->value) counts[column.name] = decode_count(read->value);
+  }
+  return counts;
+}
+
+ViewStatus LiveView::status(log::Log& log) const {
+  ViewStatus status;
+  status.name = entry_->name;
+  status.version = entry_->version;
+  status.state = building() ? "building" : "live";
+  Served serving;
+  {
+    const std::lock_guard lock(mutex_);
+    serving = served_;
+    if (error_) {
+      status.state = "failed";
+      status.error = to_string(*error_);
+    } else {
+      status.error = commit_note_;
+    }
+  }
+  status.events_applied = events_applied_.load(std::memory_order_relaxed);
+  status.commits = commits_.load(std::memory_order_relaxed);
+  if (!serving.store) return status;
+  const Progress progress = serving.store->progress();
+  status.applied = progress.applied;
+  status.committed = serving.store->committed();
+  status.rows = progress.rows;
+  status.poison = progress.poison;
+  status.conversion_failures = progress.conversion_failures;
+  status.bytes_on_disk = serving.store->bytes_on_disk();
+  const Offset end = log.durable_end();
+  status.lag_events = end > progress.applied ? end - progress.applied : 0;
+  if (status.lag_events > 0) {
+    const auto first = log.reader(progress.applied, {})->next();
+    if (first && *first) {
+      const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+          std::chrono::system_clock::now().time_since_epoch());
+      const std::int64_t age = now.count() - (*first)->header.append_time.value();
+      status.lag_seconds = static_cast<double>(std::max<std::int64_t>(age, 0)) / 1e6;
+    }
+  }
+  return status;
+}
+
+}  // namespace kappa::processor

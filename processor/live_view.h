@@ -1,0 +1,121 @@
+// One materialized view version: its state, its operators and how far it is.
+//
+// Invariant: at applied offset N the state equals the view's SELECT over the events with offset < N.
+// Every apply() moves from one such state to the next under one publication, so readers never see
+// half a chunk. The state's directory can be deleted at any time the program is down; the log
+// rebuilds it.
+// Threads: open() before any other; the "processor thread" part from that thread only; commit() from
+// the committer thread; the rest from any thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "log/log.h"
+#include "processor/catalog.h"
+#include "processor/engine.h"
+#include "processor/event_source.h"
+#include "processor/operators/build.h"
+#include "processor/state/state_store.h"
+#include "proto/error.h"
+
+namespace kappa::processor {
+
+class LiveView {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  LiveView(CatalogEntryPtr entry, std::filesystem::path directory);
+  LiveView(const LiveView&) = delete;
+  LiveView& operator=(const LiveView&) = delete;
+
+  // Opens the state, or makes it new: when there is none, when it is damaged or unreadable, or when
+  // it does not belong to this log's prefix (then it is deleted, and a warning logged). Read-only
+  // never deletes and never makes new. On an error the view is failed() and stays in the catalog.
+  [[nodiscard]] Status open(log::Log& log, bool read_only);
+
+  // --- processor thread ---
+  [[nodiscard]] const Plan& scan() const { return *scan_; }
+  [[nodiscard]] Offset applied() const { return progress_.applied; }
+  // Applies what the source's last chunk holds for this view; applied() is then the chunk's end.
+  // After an error the view is failed.
+  [[nodiscard]] Status apply(const ScanChunk& chunk, const EventSource& source);
+  // Starts the state over from the start of the log. After an error the view is failed.
+  [[nodiscard]] Status rebuild(log::Log& log);
+  [[nodiscard]] bool may_rebuild() const { return !rebuilt_; }
+  void mark_failed(const Error& error);
+
+  // When the next freeze is due; nullopt if nothing waits for one.
+  [[nodiscard]] std::optional<Clock::time_point> freeze_due(const EngineOptions& options) const;
+  // The overlay is over twice its budget while an older one is being committed: feed it no more.
+  [[nodiscard]] bool over_budget(const EngineOptions& options) const;
+  // Freezes the overlay together with the identity of the log prefix it stands for. False if the one
+  // before is still being committed.
+  [[nodiscard]] Expected<bool> freeze(log::Log& log);
+  [[nodiscard]] bool has_frozen() const { return store_ && store_->has_frozen(); }
+  // True if something was applied that is neither committed nor frozen.
+  [[nodiscard]] bool changed() const { return store_ && (state_changed_ || offset_changed_); }
+
+  // --- committer thread ---
+  [[nodiscard]] Status commit();
+
+  // --- any thread ---
+  [[nodiscard]] const CatalogEntry& entry() const { return *entry_; }
+  [[nodiscard]] const ViewPlan& plan() const { return *entry_->view; }
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+  // What reads use; keeps the state alive. The view's error when it failed.
+  struct Served {
+    std::shared_ptr<StateStore> store;
+    std::shared_ptr<const ViewReader> reader;
+  };
+  [[nodiscard]] Expected<Served> served() const;
+  [[nodiscard]] std::optional<Error> failed() const;
+  // Visible to readers: every event below is applied.
+  [[nodiscard]] Offset visible() const { return Offset(visible_.load()); }
+  // Where the first build ends: until then answers are of a view that is being built.
+  [[nodiscard]] Offset build_end() const { return Offset(build_end_.load(std::memory_order_relaxed)); }
+  [[nodiscard]] bool building() const { return visible() < build_end(); }
+  [[nodiscard]] ViewStatus status(log::Log& log) const;
+  // Conversion failures so far, by the stream's column.
+  [[nodiscard]] std::map<std::string, std::uint64_t> conversion_failures() const;
+
+ private:
+  [[nodiscard]] Status open_state(bool read_only);
+  [[nodiscard]] Status start_over(log::Log& log);
+  // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
+  // then looks for waiters.
+  void publish_visible() { visible_.store(progress_.applied.value()); }
+
+  const CatalogEntryPtr entry_;
+  const std::filesystem::path directory_;
+  const Plan* scan_ = nullptr;
+
+  std::shared_ptr<StateStore> store_;  // Shared with readers through served_.
+  std::unique_ptr<Operator> head_;
+  std::uint64_t row_count_ = 0;        // Kept by the operators.
+  Progress progress_;
+  std::map<std::string, std::uint64_t> failures_;
+  bool state_changed_ = false;         // Since the last freeze; the offset alone is not a change.
+  bool offset_changed_ = false;
+  bool rebuilt_ = false;
+  Clock::time_point last_freeze_ = Clock::now();
+
+  mutable std::mutex mutex_;           // Guards the next three.
+  Served served_;
+  std::optional<Error> error_;
+  std::string commit_note_;            // Why commits do not succeed at the moment.
+  std::atomic<std::uint64_t> visible_{0};
+  std::atomic<std::uint64_t> build_end_{0};
+  std::atomic<std::uint64_t> events_applied_{0};
+  std::atomic<std::uint64_t> commits_{0};
+};
+
+}  // namespace kappa::processor

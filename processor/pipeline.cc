@@ -1,0 +1,290 @@
+// The processor thread: groups, slices, merging, freezing. pipeline_commit.cc has the committer.
+#include "processor/pipeline.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace kappa::processor {
+namespace {
+
+// How long one group is fed before the others have their turn: short enough that a build does not
+// delay live events noticeably, long enough that switching costs nothing.
+constexpr std::chrono::milliseconds kSlice{5};
+constexpr Offset kNoLimit{UINT64_MAX};
+
+}  // namespace
+
+Pipeline::Pipeline(const EngineOptions& options, log::Log& log, std::vector<std::shared_ptr<LiveView>> views)
+    : options_(options), log_(log), added_(std::move(views)) {
+  subscription_ = log_.subscribe_durable([this] { wake(); });
+  committer_ = std::thread([this] { commit_loop(); });
+  processor_ = std::thread([this] { process(); });
+}
+
+Pipeline::~Pipeline() {
+  log_.unsubscribe_durable(subscription_);
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_processor_.notify_all();
+  processor_.join();
+  {
+    const std::lock_guard lock(mutex_);
+    stop_committer_ = true;
+  }
+  wake_committer_.notify_all();
+  committer_.join();
+  waiters_.abandon_all(Error{ErrorCode::kClosed, 4007, "the server is shutting down", {}, 0, {}});
+  final_commits();
+}
+
+void Pipeline::add(std::shared_ptr<LiveView> view) {
+  {
+    const std::lock_guard lock(mutex_);
+    added_.push_back(std::move(view));
+  }
+  wake();
+}
+
+void Pipeline::remove(const std::shared_ptr<LiveView>& view) {
+  wake();
+  std::unique_lock lock(mutex_);
+  to_remove_.push_back(view);
+  woken_ = true;
+  wake_processor_.notify_one();
+  removed_.wait(lock, [&] {
+    return std::ranges::find(to_remove_, view) == to_remove_.end() && committing_ != view.get();
+  });
+  lock.unlock();
+  waiters_.abandon(*view, Error{ErrorCode::kNotFound, 2003, "view \"" + view->entry().name + "\" was dropped",
+                                {}, 0, {}});
+}
+
+void Pipeline::wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
+                    Waiters::Ready ready) {
+  const LiveView& waited = *view;
+  if (!waiters_.add(std::move(view), target, Clock::now() + timeout, std::move(ready))) return;
+  waiters_.check(waited);  // It may have arrived, or failed, before the waiter was seen.
+  wake();                  // The deadline.
+}
+
+void Pipeline::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (woken_) return;
+    woken_ = true;
+  }
+  wake_processor_.notify_one();
+}
+
+void Pipeline::sleep(std::optional<Clock::time_point> until) {
+  std::unique_lock lock(mutex_);
+  const auto roused = [this] { return woken_ || stopping_; };
+  if (until) {
+    wake_processor_.wait_until(lock, *until, roused);
+  } else {
+    wake_processor_.wait(lock, roused);
+  }
+  woken_ = false;
+}
+
+void Pipeline::process() {
+  for (;;) {
+    take_inbox();
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return;
+    }
+    const bool moved = turn();
+    drop_failed();
+    const Clock::time_point now = Clock::now();
+    auto until = freeze_due_views(now);
+    const auto deadline = waiters_.expire(now);
+    if (deadline && (!until || *deadline < *until)) until = deadline;
+    if (!moved) sleep(until);
+  }
+}
+
+void Pipeline::take_inbox() {
+  std::vector<std::shared_ptr<LiveView>> added;
+  std::vector<std::shared_ptr<LiveView>> removed;
+  {
+    const std::lock_guard lock(mutex_);
+    added.swap(added_);
+    removed = to_remove_;
+  }
+  for (auto& view : added) {
+    views_.push_back(view);
+    if (!view->failed()) start_view(std::move(view));
+  }
+  if (removed.empty()) return;
+  for (const auto& view : removed) forget(*view);
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& view : removed) {
+      std::erase(to_remove_, view);
+      std::erase_if(to_commit_, [&](const Commit& commit) { return commit.view == view; });
+    }
+  }
+  removed_.notify_all();
+}
+
+void Pipeline::refresh_scans(Group& group) {
+  std::vector<const Plan*> scans;
+  for (const auto& view : group.views) scans.push_back(&view->scan());
+  group.source->set_scans(std::move(scans));
+}
+
+void Pipeline::start_view(std::shared_ptr<LiveView> view) {
+  const auto topic = log_.ensure_topic(view->scan().stream->topic);
+  if (!topic) {
+    view->mark_failed(topic.error());
+    waiters_.check(*view);
+    return;
+  }
+  std::vector<GroupPtr>& groups = topics_[*topic];
+  const auto at = std::ranges::lower_bound(groups, view->applied(), {}, [](const GroupPtr& g) { return g->position(); });
+  if (at != groups.end() && (*at)->position() == view->applied()) {
+    (*at)->views.push_back(std::move(view));
+    refresh_scans(**at);
+    return;
+  }
+  auto group = std::make_unique<Group>();
+  group->source = std::make_unique<EventSource>(log_, *topic, view->applied(), std::vector{&view->scan()});
+  group->views.push_back(std::move(view));
+  groups.insert(at, std::move(group));
+}
+
+void Pipeline::forget(const LiveView& view) {
+  const auto is_it = [&](const std::shared_ptr<LiveView>& other) { return other.get() == &view; };
+  std::erase_if(views_, is_it);
+  for (auto& [topic, groups] : topics_) {
+    for (const GroupPtr& group : groups) {
+      if (std::erase_if(group->views, is_it) > 0 && !group->views.empty()) refresh_scans(*group);
+    }
+    std::erase_if(groups, [](const GroupPtr& group) { return group->views.empty(); });
+  }
+}
+
+bool Pipeline::turn() {
+  bool moved = false;
+  for (auto& [topic, groups] : topics_) moved |= turn_topic(groups);
+  return moved;
+}
+
+bool Pipeline::turn_topic(std::vector<GroupPtr>& groups) {
+  if (groups.empty()) return false;
+  bool moved = feed(*groups.back(), kNoLimit);
+  if (groups.size() > 1) {
+    // The last goes first: once it has joined the next, one decode serves both.
+    moved |= feed(*groups[0], groups[1]->position());
+    if (groups[0]->position() == groups[1]->position()) {
+      Group& next = *groups[1];
+      std::ranges::move(groups[0]->views, std::back_inserter(next.views));
+      groups.erase(groups.begin());
+      refresh_scans(next);
+      moved = true;
+    }
+  }
+  return moved;
+}
+
+bool Pipeline::feed(Group& group, Offset limit) {
+  limit = std::min(limit, log_.durable_end());
+  const auto blocked = [&] {
+    return std::ranges::any_of(group.views, [&](const auto& view) { return view->over_budget(options_); });
+  };
+  if (group.position() >= limit || blocked()) return false;
+  const Clock::time_point end = Clock::now() + kSlice;
+  bool any = false;
+  bool failed = false;
+  do {
+    const auto moved = group.source->next(limit);
+    if (!moved) {
+      spdlog::error("the log cannot be read at offset {}: {}", group.position().value(), to_string(moved.error()));
+      for (const auto& view : group.views) view->mark_failed(moved.error());
+      failed = true;
+      break;
+    }
+    if (!*moved) break;
+    any = true;
+    for (std::size_t i = 0; i < group.views.size(); ++i) {
+      LiveView& view = *group.views[i];
+      failed |= !view.apply(group.source->chunk(i), *group.source);
+      waiters_.check(view);
+    }
+  } while (!failed && group.position() < limit && Clock::now() < end && !blocked());
+  if (failed) {
+    const std::lock_guard lock(mutex_);
+    failure_seen_ = true;
+  }
+  return any || failed;
+}
+
+void Pipeline::drop_failed() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(failure_seen_, false)) return;
+  }
+  std::vector<std::shared_ptr<LiveView>> failed;
+  for (auto& [topic, groups] : topics_) {
+    for (const GroupPtr& group : groups) {
+      const std::size_t before = group->views.size();
+      std::erase_if(group->views, [&](const std::shared_ptr<LiveView>& view) {
+        if (!view->failed()) return false;
+        failed.push_back(view);
+        return true;
+      });
+      if (group->views.size() != before && !group->views.empty()) refresh_scans(*group);
+    }
+    std::erase_if(groups, [](const GroupPtr& group) { return group->views.empty(); });
+  }
+  for (auto& view : failed) rebuild_or_leave(std::move(view));
+}
+
+void Pipeline::rebuild_or_leave(std::shared_ptr<LiveView> view) {
+  const Error error = *view->failed();
+  const bool damaged = error.number == 3301;
+  if (damaged && view->may_rebuild()) {
+    spdlog::warn("view \"{}\" is rebuilt from the log: {}", view->entry().name, to_string(error));
+    {
+      std::unique_lock lock(mutex_);
+      std::erase_if(to_commit_, [&](const Commit& commit) { return commit.view == view; });
+      removed_.wait(lock, [&] { return committing_ != view.get(); });
+    }
+    if (view->rebuild(log_)) {
+      start_view(std::move(view));
+      return;
+    }
+  }
+  spdlog::error("view \"{}\" failed: {}", view->entry().name, to_string(*view->failed()));
+  waiters_.check(*view);
+}
+
+std::optional<Pipeline::Clock::time_point> Pipeline::freeze_due_views(Clock::time_point now) {
+  std::optional<Clock::time_point> next;
+  for (const auto& view : views_) {
+    const auto due = view->freeze_due(options_);
+    if (!due || view->has_frozen() || view->failed()) continue;
+    if (*due > now) {
+      if (!next || *due < *next) next = due;
+      continue;
+    }
+    const auto frozen = view->freeze(log_);
+    const std::lock_guard lock(mutex_);
+    if (!frozen) {
+      view->mark_failed(frozen.error());
+      failure_seen_ = true;
+      woken_ = true;
+    } else if (*frozen) {
+      to_commit_.push_back({view, now, {}});
+      wake_committer_.notify_one();
+    }
+  }
+  return next;
+}
+
+}  // namespace kappa::processor

@@ -1,0 +1,113 @@
+// The moving part: one thread reads the log and applies it to the views, another commits.
+//
+// Views of one topic that stand at the same offset form a group: one reader, one decode. A group
+// behind the others (a new view, a restart) is fed in slices between those of the group in front,
+// never past it, and joins it when it arrives. The processor thread sleeps on a condition variable
+// that the log's durable end, a new view, a finished commit or a waiting read wakes; it uses timed
+// waits only while something is uncommitted or a read waits, so an idle engine uses no CPU.
+//
+// Owners: groups and the processor part of LiveView belong to the processor thread; other threads
+// hand it views through a small inbox. Memory: a view whose overlay is over twice its budget stops
+// its group until the committer is done with it.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "log/log.h"
+#include "processor/engine.h"
+#include "processor/event_source.h"
+#include "processor/live_view.h"
+#include "processor/waiters.h"
+#include "proto/error.h"
+
+namespace kappa::processor {
+
+class Pipeline {
+ public:
+  // Views must have been opened. Both outlive the pipeline.
+  Pipeline(const EngineOptions& options, log::Log& log, std::vector<std::shared_ptr<LiveView>> views);
+  // Stops the threads, then commits what is applied.
+  ~Pipeline();
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+
+  // Takes an opened view; it is fed from its applied offset on.
+  void add(std::shared_ptr<LiveView> view);
+  // Returns when neither thread uses the view any more. Its waiters end with kNotFound 2003.
+  void remove(const std::shared_ptr<LiveView>& view);
+  // See Engine::wait; `target` is the applied offset to reach.
+  void wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
+            Waiters::Ready ready);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // Views of one topic at one offset.
+  struct Group {
+    std::vector<std::shared_ptr<LiveView>> views;
+    std::unique_ptr<EventSource> source;
+    [[nodiscard]] Offset position() const { return source->position(); }
+  };
+  using GroupPtr = std::unique_ptr<Group>;
+
+  void process();                                   // The processor thread.
+  void take_inbox();
+  void start_view(std::shared_ptr<LiveView> view);  // Into a group of its own, or the one at its offset.
+  void forget(const LiveView& view);
+  // One turn over every topic; true if anything moved.
+  bool turn();
+  bool turn_topic(std::vector<GroupPtr>& groups);
+  // Feeds one slice, at most up to `limit`. True if the group moved.
+  bool feed(Group& group, Offset limit);
+  // Takes failed views out of their groups; a damaged one is rebuilt, once.
+  void drop_failed();
+  void rebuild_or_leave(std::shared_ptr<LiveView> view);
+  static void refresh_scans(Group& group);
+  // Freezes what is due and hands it to the committer; gives the time of the next one. A view whose
+  // last overlay is still being committed has no time: the end of that commit wakes us.
+  std::optional<Clock::time_point> freeze_due_views(Clock::time_point now);
+  void sleep(std::optional<Clock::time_point> until);
+  void wake();
+
+  void commit_loop();                               // The committer thread.
+  void final_commits();
+
+  const EngineOptions options_;
+  log::Log& log_;
+  Waiters waiters_;
+
+  // Processor thread only.
+  std::map<TopicId, std::vector<GroupPtr>> topics_;  // Groups by position, lowest first.
+  std::vector<std::shared_ptr<LiveView>> views_;     // All that are fed.
+
+  std::mutex mutex_;                                 // Guards what follows.
+  std::condition_variable wake_processor_;
+  std::condition_variable wake_committer_;
+  std::condition_variable removed_;
+  bool woken_ = false;
+  bool stopping_ = false;
+  bool stop_committer_ = false;
+  bool failure_seen_ = false;                        // drop_failed() has something to do.
+  std::vector<std::shared_ptr<LiveView>> added_;
+  std::vector<std::shared_ptr<LiveView>> to_remove_;
+  struct Commit {
+    std::shared_ptr<LiveView> view;
+    Clock::time_point not_before;
+    std::chrono::milliseconds backoff{0};            // After a full disk.
+  };
+  std::vector<Commit> to_commit_;
+  const LiveView* committing_ = nullptr;
+
+  std::uint64_t subscription_ = 0;
+  std::thread processor_;
+  std::thread committer_;
+};
+
+}  // namespace kappa::processor

@@ -1,0 +1,138 @@
+// Catalog and status as rows.
+#include "processor/show.h"
+
+#include <algorithm>
+
+namespace kappa::processor {
+namespace {
+
+Value count(std::uint64_t value) { return Value::bigint(static_cast<std::int64_t>(value)); }
+
+// "$.a[0].\"odd name\"".
+std::string path_text(const StreamColumn& column) {
+  std::string text = "$";
+  for (const StreamColumn::Step& step : column.path) {
+    if (!step.member) {
+      text += "[" + std::to_string(step.index) + "]";
+      continue;
+    }
+    const bool plain = !step.member->empty() && std::ranges::all_of(*step.member, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    });
+    text += plain ? "." + *step.member : ".\"" + *step.member + "\"";
+  }
+  return text;
+}
+
+}  // namespace
+
+Table show_topics(const std::vector<log::TopicInfo>& topics) {
+  Table table{{{"topic", kTextType}, {"events", kBigintType}}, {}};
+  for (const log::TopicInfo& topic : topics) {
+    if (topic.id == kSystemTopic) continue;
+    table.rows.push_back({Value::text(topic.name), count(topic.next_sequence.value())});
+  }
+  std::ranges::sort(table.rows, {}, [](const Row& row) { return row[0].as_text(); });
+  return table;
+}
+
+Table show_streams(const CatalogState& catalog, const ConversionFailures& failures) {
+  Table table{{{"stream", kTextType}, {"topic", kTextType}, {"columns", kBigintType}, {"conversion_failures", kTextType}},
+              {}};
+  for (const auto& [name, entry] : catalog.entries()) {
+    if (!entry->stream) continue;
+    std::string failed;
+    if (const auto found = failures.find(name); found != failures.end()) {
+      for (const auto& [column, times] : found->second) {
+        failed += (failed.empty() ? "" : ", ") + column + ": " + std::to_string(times);
+      }
+    }
+    table.rows.push_back({Value::text(name), Value::text(entry->stream->topic), count(entry->stream->columns.size()),
+                          Value::text(std::move(failed))});
+  }
+  return table;
+}
+
+Table show_views(const std::vector<ViewStatus>& views) {
+  Table table{{{"view", kTextType},
+               {"version", kBigintType},
+               {"state", kTextType},
+               {"applied", kBigintType},
+               {"lag_events", kBigintType},
+               {"rows", kBigintType},
+               {"poison", kBigintType},
+               {"conversion_failures", kBigintType},
+               {"error", kTextType}},
+              {}};
+  for (const ViewStatus& view : views) {
+    table.rows.push_back({Value::text(view.name), count(view.version), Value::text(view.state),
+                          count(view.applied.value()), count(view.lag_events), count(view.rows), count(view.poison),
+                          count(view.conversion_failures), Value::text(view.error)});
+  }
+  return table;
+}
+
+Table show_replays(const std::vector<ViewStatus>& views) {
+  Table table{{{"view", kTextType},
+               {"version", kBigintType},
+               {"applied", kBigintType},
+               {"of", kBigintType},
+               {"percent", kDoubleType}},
+              {}};
+  for (const ViewStatus& view : views) {
+    if (view.state != "building") continue;
+    const std::uint64_t end = view.applied.value() + view.lag_events;
+    const double percent = end == 0 ? 100.0 : 100.0 * static_cast<double>(view.applied.value()) / static_cast<double>(end);
+    table.rows.push_back({Value::text(view.name), count(view.version), count(view.applied.value()), count(end),
+                          Value::real(percent)});
+  }
+  return table;
+}
+
+Table show_tables() { return {{{"table", kTextType}, {"stream", kTextType}, {"key", kTextType}}, {}}; }
+
+Table show_dead_letters() {
+  return {{{"stream", kTextType}, {"offset", kBigintType}, {"reason", kTextType}, {"event", kTextType}}, {}};
+}
+
+Table describe(const CatalogEntry& entry) {
+  if (entry.stream) {
+    const StreamDefinition& stream = *entry.stream;
+    Table table{{{"column", kTextType}, {"type", kTextType}, {"path", kTextType}, {"note", kTextType}}, {}};
+    for (std::size_t i = 0; i < stream.columns.size(); ++i) {
+      const StreamColumn& column = stream.columns[i];
+      table.rows.push_back({Value::text(column.name), Value::text(to_string(column.type)),
+                            Value::text(path_text(column)), Value::text(stream.event_time == i ? "event time" : "")});
+    }
+    const auto pseudo = [&](const char* name, Type type, const char* note) {
+      table.rows.push_back({Value::text(name), Value::text(to_string(type)), Value::text(""), Value::text(note)});
+    };
+    pseudo("_offset", kBigintType, "global log offset");
+    pseudo("_seq", kBigintType, "number in the topic, from 0");
+    pseudo("_key", kTextType, "the event's key");
+    pseudo("_append_time", kTimestampType, "when the log took it");
+    return table;
+  }
+  const ViewPlan& view = *entry.view;
+  Table table{{{"column", kTextType}, {"type", kTextType}, {"key", kBigintType}, {"note", kTextType}}, {}};
+  for (std::size_t i = 0; i < view.root->output.size(); ++i) {
+    const auto key = std::ranges::find(view.key_columns, i);
+    table.rows.push_back({Value::text(view.root->output[i].name), Value::text(to_string(view.root->output[i].type)),
+                          key == view.key_columns.end() ? Value::null(kBigintType)
+                                                        : count(static_cast<std::uint64_t>(key - view.key_columns.begin()) + 1),
+                          Value::text(i < view.visible_columns ? "" : "key only, not selected")});
+  }
+  return table;
+}
+
+Table explain_rows(std::string_view text) {
+  Table table{{{"plan", kTextType}}, {}};
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    table.rows.push_back({Value::text(std::string(text.substr(0, end)))});
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return table;
+}
+
+}  // namespace kappa::processor

@@ -1,0 +1,37 @@
+// Rows of SHOW, DESCRIBE and EXPLAIN: the catalog and the views as tables. Pure functions of what
+// they are given.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "log/log.h"
+#include "processor/catalog.h"
+#include "processor/engine.h"
+#include "processor/sql/plan.h"
+#include "proto/value.h"
+
+namespace kappa::processor {
+
+struct Table {
+  std::vector<Column> columns;
+  std::vector<Row> rows;
+};
+
+// Conversion failures by stream and column.
+using ConversionFailures = std::map<std::string, std::map<std::string, std::uint64_t>, std::less<>>;
+
+[[nodiscard]] Table show_topics(const std::vector<log::TopicInfo>& topics);
+[[nodiscard]] Table show_streams(const CatalogState& catalog, const ConversionFailures& failures);
+[[nodiscard]] Table show_views(const std::vector<ViewStatus>& views);
+// Views whose first build is under way.
+[[nodiscard]] Table show_replays(const std::vector<ViewStatus>& views);
+// Empty in this release, with the columns that they will have.
+[[nodiscard]] Table show_tables();
+[[nodiscard]] Table show_dead_letters();
+[[nodiscard]] Table describe(const CatalogEntry& entry);
+[[nodiscard]] Table explain_rows(std::string_view text);
+
+}  // namespace kappa::processor
