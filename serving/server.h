@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -24,6 +25,9 @@ struct ServerOptions {
   std::chrono::milliseconds handshake_timeout{10'000};  // To a complete HELLO.
   std::chrono::milliseconds frame_timeout{30'000};      // From a frame's first byte to its last.
   unsigned query_threads = 1;
+  // The log failed for good (a sync failed): pending acks are unknown, the process should end. Runs at
+  // most once, on the network thread; must not block or call the server.
+  std::function<void(const Error&)> on_fatal;
 };
 
 class Server {

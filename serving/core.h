@@ -1,0 +1,135 @@
+// The network thread's world: accepts, dispatches requests, gathers completions.
+//
+// One pass of the event loop: ready sockets are read and their frames dispatched (appends are only
+// submitted); then, once, end_of_pass(): answers leave, the log is pumped, so that every append of the
+// pass shares a group, and what completed meanwhile is answered with one send per connection.
+// Everything here runs on the network thread except where it says otherwise.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "serving/connection.h"
+#include "serving/mailbox.h"
+#include "serving/rates.h"
+#include "serving/reads.h"
+#include "serving/server.h"
+#include "serving/worker_pool.h"
+
+namespace kappa::serving {
+
+inline constexpr std::string_view kServerVersion = "0.1.0";
+// Batches between the sockets and their acknowledgement; the log's own bound is never reached, so that
+// a full queue makes clients wait instead of failing.
+inline constexpr std::size_t kAppendBytesInFlightMax = limits::kAppendQueueBytesMax / 2;
+inline constexpr std::size_t kQueriesQueuedMax = 256;
+inline constexpr std::size_t kReadsQueuedMax = 65'536;
+
+class Core {
+ public:
+  Core(ServerOptions options, log::Log& log, processor::Engine& engine);
+  ~Core();  // After the network thread ended.
+
+  // Before the network thread starts. Errors as of Server::start.
+  [[nodiscard]] Status listen();
+  [[nodiscard]] const std::string& address() const { return address_; }
+  // The network thread's body.
+  void run() { io_.run(); }
+  // From any thread: begins to drain; `done` runs on the network thread once every connection is gone,
+  // at the latest about `deadline` from now. Afterwards run() returns.
+  void drain(std::chrono::milliseconds deadline, std::function<void()> done);
+
+  // --- for connections ---
+  [[nodiscard]] const ServerOptions& options() const { return options_; }
+  // A verified frame. `payload` is valid during the call.
+  void dispatch(Connection& connection, const FrameHeader& header, Bytes payload);
+  void dispatch_append(Connection& connection, std::uint64_t request_id, const AppendMessage& message,
+                       std::string body);
+  void hello(Connection& connection, const FrameHeader& header, Bytes payload);
+  void mark_dirty(Connection& connection);
+  // The timer fires at `deadline` or somewhat later.
+  void arm(Deadline deadline);
+  void forget(Connection& connection);
+  // Logged, once per connection, without a byte of what it sent.
+  void refused(const Connection& connection, const Error& error);
+  void timed_out(const Connection& connection, const char* reason);
+
+  // --- for requests in other files ---
+  [[nodiscard]] log::Log& log() { return log_; }
+  [[nodiscard]] const std::shared_ptr<Mailbox>& mailbox() { return mailbox_; }
+  [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t connection) const;
+  [[nodiscard]] bool draining() const { return draining_; }
+
+ private:
+  using Tcp = boost::asio::ip::tcp;
+
+  void accept();
+  void accepted(boost::system::error_code error, Tcp::socket socket);
+  void refuse_one();
+  void schedule_pass();
+  void end_of_pass();
+  void flush_dirty();
+  void deliver();
+  void submit_append(Connection& connection, log::AppendBatch batch, std::uint64_t slot);
+  void unpark();
+  void tick();
+  void check_drained();
+
+  void cancel(Connection& connection, Bytes payload);
+  [[nodiscard]] Expected<log::AppendBatch> make_batch(Connection& connection, const AppendMessage& message,
+                                                      std::string body);
+  void producer(Connection& connection, std::uint64_t request_id, Bytes payload);
+  void get(Connection& connection, std::uint64_t request_id, Bytes payload);
+  void answer_get(Connection& connection, std::uint64_t request_id, const std::string& view,
+                  const processor::KeyRequest& key);
+  void sql(Connection& connection, std::uint64_t request_id, Bytes payload);
+  void scan(Connection& connection, std::uint64_t request_id, Bytes payload);
+  using QueryBody = std::function<Expected<processor::StatementResult>(processor::RowSink&, const std::atomic<bool>&)>;
+  void run_query(Connection& connection, std::uint64_t request_id, QueryBody body);
+  void status(Connection& connection, std::uint64_t request_id, Bytes payload);
+  [[nodiscard]] std::string status_json();
+
+  ServerOptions options_;
+  log::Log& log_;
+  processor::Engine& engine_;
+  boost::asio::io_context io_{1};
+  Tcp::acceptor acceptor_{io_};
+  boost::asio::steady_timer timer_{io_};
+  boost::asio::steady_timer accept_timer_{io_};
+  boost::asio::steady_timer drain_timer_{io_};
+  std::string address_;
+  int spare_fd_ = -1;  // Given up for a moment to refuse a client when descriptors run out.
+  std::shared_ptr<Mailbox> mailbox_;
+  Mailbox::Contents delivered_;
+  boost::unordered_flat_map<std::uint64_t, std::shared_ptr<Connection>> connections_;
+  std::vector<std::shared_ptr<Connection>> dirty_;
+  std::vector<std::shared_ptr<Connection>> flushing_;
+  std::deque<std::uint64_t> parked_;
+  std::uint64_t next_connection_ = 1;
+  std::size_t append_bytes_ = 0;
+  Deadline armed_ = kNever;
+  bool pass_posted_ = false;
+  bool appends_submitted_ = false;
+  bool draining_ = false;
+  std::function<void()> drained_;
+
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  Rates rates_;
+  std::uint64_t connections_total_ = 0;
+  std::uint64_t requests_total_ = 0;
+  std::uint64_t refused_total_ = 0;
+
+  Reads reads_;
+  WorkerPool query_pool_;
+};
+
+}  // namespace kappa::serving

@@ -1,0 +1,127 @@
+// The STATUS document. docs/protocol.md lists its members.
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <string_view>
+
+#include "serving/core.h"
+#include "serving/json_writer.h"
+#include "serving/process.h"
+
+namespace kappa::serving {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void write_view(JsonWriter& json, const processor::ViewStatus& view) {
+  json.begin_object();
+  json.member("name", view.name);
+  json.member("version", std::uint64_t{view.version});
+  json.member("state", view.state);
+  if (!view.error.empty()) json.member("error", view.error);
+  json.member("applied", view.applied.value());
+  json.member("committed", view.committed.value());
+  json.member("lag_events", view.lag_events);
+  json.member("lag_seconds", view.lag_seconds);
+  json.member("rows", view.rows);
+  json.member("poison", view.poison);
+  json.member("conversion_failures", view.conversion_failures);
+  json.member("bytes_on_disk", view.bytes_on_disk);
+  json.member("events_applied", view.events_applied);
+  json.member("commits", view.commits);
+  json.end_object();
+}
+
+}  // namespace
+
+void Core::status(Connection& connection, std::uint64_t request_id, Bytes payload) {
+  if (const auto empty = decode_empty(payload); !empty) return connection.reply(request_id, empty.error());
+  std::string json = status_json();
+  // Ten thousand views with long errors still have to fit.
+  if (json.size() > kPayloadBytesMax - sizeof(std::uint32_t)) {
+    return connection.reply(request_id, fail(ErrorCode::kTooLarge, 1007, "the status does not fit into a frame").error());
+  }
+  encode_status_ok(json, request_id, connection.out());
+  connection.replied();
+}
+
+std::string Core::status_json() {
+  const auto now = Clock::now();
+  const log::LogStatus log = log_.status();
+  const Rates::PerSecond rates = rates_.rates(now, log.events_appended, log.bytes_appended);
+  JsonWriter json;
+  json.begin_object();
+  json.member("version", kServerVersion);
+  json.member("uptime_seconds", std::chrono::duration<double>(now - started_).count());
+
+  json.key("log");
+  json.begin_object();
+  json.member("id", log.log_id);
+  json.member("start", log.start.value());
+  json.member("end", log.durable_end.value());
+  json.member("durable", log.durable_end.value());
+  json.member("written", log.written_end.value());
+  json.member("bytes", log.bytes_on_disk);
+  json.member("segments", log.segments);
+  json.member("events_per_second", rates.events);
+  json.member("bytes_per_second", rates.bytes);
+  json.member("events_appended", log.events_appended);
+  json.member("bytes_appended", log.bytes_appended);
+  json.member("syncs", log.syncs);
+  json.member("sync_micros_mean",
+              log.syncs == 0 ? 0.0 : static_cast<double>(log.sync_micros_total) / static_cast<double>(log.syncs));
+  json.member("queue_bytes", log.queue_bytes);
+  json.member("durability", std::string_view(log::name_of(log.durability)));
+  json.member("epoch", std::uint64_t{log.writer_epoch.value()});
+  json.member("read_only", log.read_only);
+  json.member("full", log.full);
+  json.key("damage");
+  if (log.damage) {
+    json.text(*log.damage);
+  } else {
+    json.null();
+  }
+  json.member("recovery", log.recovery);
+  json.end_object();
+
+  json.key("topics");
+  json.begin_array();
+  for (const log::TopicInfo& topic : log_.topics()) {
+    json.begin_object();
+    json.member("name", topic.name);
+    json.member("id", std::uint64_t{topic.id.value()});
+    json.member("events", topic.next_sequence.value());
+    json.end_object();
+  }
+  json.end_array();
+
+  json.key("views");
+  json.begin_array();
+  for (const processor::ViewStatus& view : engine_.views()) write_view(json, view);
+  json.end_array();
+
+  json.key("server");
+  json.begin_object();
+  json.member("address", address_);
+  json.member("connections", std::uint64_t{connections_.size()});
+  json.member("connections_total", connections_total_);
+  json.member("connections_refused", refused_total_);
+  json.member("requests", requests_total_);
+  json.member("append_bytes_in_flight", std::uint64_t{append_bytes_});
+  json.member("draining", draining_);
+  json.end_object();
+
+  const ProcessUsage usage = process_usage();
+  json.key("process");
+  json.begin_object();
+  json.member("rss_anon_bytes", usage.rss_anon_bytes);
+  json.member("rss_bytes", usage.rss_bytes);
+  json.member("threads", usage.threads);
+  json.member("cpu_seconds", usage.cpu_seconds);
+  json.end_object();
+  json.end_object();
+  return std::move(json).take();
+}
+
+}  // namespace kappa::serving
