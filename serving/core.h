@@ -27,7 +27,6 @@
 
 namespace kappa::serving {
 
-inline constexpr std::string_view kServerVersion = "0.1.0";
 // Batches between the sockets and their acknowledgement; the log's own bound is never reached, so that
 // a full queue makes clients wait instead of failing.
 inline constexpr std::size_t kAppendBytesInFlightMax = limits::kAppendQueueBytesMax / 2;

@@ -50,7 +50,7 @@ void Core::hello(Connection& connection, const FrameHeader& header, Bytes payloa
   HelloOkMessage answer;
   answer.version = std::min(message->version_max, kProtocolVersionMax);
   answer.features = features;
-  answer.server_version = kServerVersion;
+  answer.server_version = options_.version;
   answer.log_id = status.log_id;
   answer.durability = static_cast<std::uint8_t>(status.durability);
   answer.frame_bytes_max = limits::kFrameBytesMax;

@@ -25,6 +25,7 @@ struct ServerOptions {
   std::chrono::milliseconds handshake_timeout{10'000};  // To a complete HELLO.
   std::chrono::milliseconds frame_timeout{30'000};      // From a frame's first byte to its last.
   unsigned query_threads = 1;
+  std::string version = "0.1.0";              // As HELLO_OK and STATUS tell it.
   // The log failed for good (a sync failed): pending acks are unknown, the process should end. Runs at
   // most once, on the network thread; must not block or call the server.
   std::function<void(const Error&)> on_fatal;

@@ -52,7 +52,7 @@ std::string Core::status_json() {
   const Rates::PerSecond rates = rates_.rates(now, log.events_appended, log.bytes_appended);
   JsonWriter json;
   json.begin_object();
-  json.member("version", kServerVersion);
+  json.member("version", options_.version);
   json.member("uptime_seconds", std::chrono::duration<double>(now - started_).count());
 
   json.key("log");

@@ -88,7 +88,7 @@ Status FrameSocket::connect(const std::string& address, Deadline deadline) {
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   if (const int code = ::getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found); code != 0) {
-    return fail(ErrorCode::kInvalid, 1001, "cannot find \"" + address + "\": " + ::gai_strerror(code),
+    return fail(ErrorCode::kIo, 1001, "cannot find \"" + address + "\": " + ::gai_strerror(code),
                 "give --addr HOST:PORT");
   }
   const std::unique_ptr<addrinfo, AddressListDeleter> list(found);

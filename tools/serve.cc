@@ -1,0 +1,123 @@
+#include "tools/serve.h"
+
+#include <malloc.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <system_error>
+
+#include "processor/engine.h"
+#include "serving/server.h"
+#include "tools/command.h"
+
+namespace kappa::tools {
+
+namespace {
+
+// Threads of this process share two heaps: a heap per thread would keep what bursts leave behind.
+// Batch bodies come from the heap, not from fresh mappings, whose first touch costs more than the
+// copy; what a burst leaves is given back when the server has become quiet.
+void prepare_heap() {
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
+sigset_t block_signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// Until a signal comes or the log fails. One look a second: for a failed sync that no connection
+// heard of, and to give memory back after a burst.
+std::optional<Error> wait_for_end(const sigset_t& signals, log::Log& log) {
+  std::uint64_t appended = 0;
+  bool busy = true;
+  for (;;) {
+    const timespec second{1, 0};
+    const int signal = ::sigtimedwait(&signals, nullptr, &second);
+    if (auto fatal = log.fatal_error()) return fatal;
+    if (signal > 0) return std::nullopt;
+    const std::uint64_t now = log.status().events_appended;
+    if (std::exchange(appended, now) != now) {
+      busy = true;
+    } else if (std::exchange(busy, false)) {
+      ::malloc_trim(0);
+    }
+  }
+}
+
+Status prepare_directory(const ServeOptions& options) {
+  std::error_code error;
+  std::filesystem::create_directories(options.data, error);
+  if (error) return fail_errno(3000, "cannot create " + options.data.string(), error.value());
+  return {};
+}
+
+Status serve(const ServeOptions& options, const sigset_t& signals) {
+  KAPPA_CHECK_OK(prepare_directory(options));
+  log::LogOptions log_options;
+  log_options.directory = options.data / "log";
+  log_options.segment_bytes = options.segment_bytes;
+  log_options.durability = options.durability;
+  log_options.read_only = options.read_only;
+  KAPPA_TRY(const auto log, log::Log::open(log_options));
+  const log::LogStatus status = log->status();
+  if (!status.recovery.empty()) spdlog::info("log: {}", status.recovery);
+  if (status.damage) {
+    spdlog::error("log is damaged and was opened read-only: {}", *status.damage);
+    spdlog::error("run `kappa verify -d {}` for the whole report", options.data.string());
+  }
+
+  processor::EngineOptions engine_options;
+  engine_options.directory = options.data / "views";
+  engine_options.commit_interval_ms = options.commit_interval_ms;
+  engine_options.read_only = options.read_only || status.read_only;
+  KAPPA_TRY(const auto engine, processor::Engine::open(engine_options, *log));
+
+  serving::ServerOptions server_options;
+  server_options.listen = options.listen;
+  server_options.version = kVersion;
+  server_options.on_fatal = [](const Error&) { ::kill(::getpid(), SIGTERM); };
+  KAPPA_TRY(const auto server, serving::Server::start(server_options, *log, *engine));
+
+  std::printf("kappa %s ready: listening on %s, data %s, durability %s%s\n", kVersion, server->address().c_str(),
+              options.data.c_str(), log::name_of(options.durability), status.read_only ? ", read-only" : "");
+  std::fflush(stdout);
+
+  auto fatal = wait_for_end(signals, *log);
+  if (fatal) {
+    // Nobody must wait for an acknowledgement that cannot come: no drain.
+    spdlog::critical("the log failed; unacknowledged events are unknown until the next start");
+    return std::unexpected(std::move(*fatal));
+  }
+  spdlog::info("draining");
+  server->drain(options.drain_timeout);
+  return {};
+}
+
+}  // namespace
+
+int run_serve(const ServeOptions& options) {
+  prepare_heap();
+  const sigset_t signals = block_signals();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "kappa", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  if (auto served = serve(options, signals); !served) {
+    print_error(served.error());
+    return served.error().code == ErrorCode::kCorrupt ? kExitCorrupt : kExitRefused;
+  }
+  return kExitOk;
+}
+
+}  // namespace kappa::tools

@@ -1,0 +1,32 @@
+// `kappa serve`: wires log, engine and server together; the one place that does.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "log/log.h"
+#include "proto/limits.h"
+
+namespace kappa::tools {
+
+struct ServeOptions {
+  std::filesystem::path data = "./kappa-data";  // Holds log/ and views/; created if missing.
+  std::string listen = "127.0.0.1:7171";        // HOST:PORT; port 0 picks one.
+  log::Durability durability = log::Durability::kSync;
+  bool read_only = false;
+  // For tests; the defaults are right otherwise.
+  std::size_t segment_bytes = limits::kSegmentBytesDefault;
+  std::uint32_t commit_interval_ms = 500;
+  std::chrono::milliseconds drain_timeout{10'000};  // After SIGTERM or SIGINT.
+};
+
+// Serves until SIGTERM or SIGINT, then drains. Prints one line on stdout once it answers; everything
+// else goes to stderr. Returns the exit status: kExitOk after a drain, kExitRefused when it could not
+// start or the log failed for good, kExitCorrupt when the log cannot even be read. Call it on the main
+// thread before any other thread exists: it blocks the signals for all of them.
+[[nodiscard]] int run_serve(const ServeOptions& options);
+
+}  // namespace kappa::tools
