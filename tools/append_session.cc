@@ -13,7 +13,7 @@ namespace {
 // Enough to cover a sync of tens of milliseconds at the device's speed; well below the server's queue.
 constexpr std::size_t kInFlightBytesMax = std::size_t{8} << 20;
 constexpr std::chrono::milliseconds kFirstPause{2};
-constexpr std::chrono::milliseconds kLongestPause{500};
+constexpr std::chrono::milliseconds kLongestPause{100};
 
 bool may_pass(const Error& error) {
   return error.retryable() || error.code == ErrorCode::kClosed || error.code == ErrorCode::kTimeout ||

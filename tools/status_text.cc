@@ -111,7 +111,7 @@ Expected<std::string> status_text(std::string_view json) {
     return fail(ErrorCode::kInvalid, 5001, "the server's status is not a JSON object");
   }
   std::string out;
-  append_object(members, out, "server");
+  append_object(members, out, "kappa");
   return out;
 }
 

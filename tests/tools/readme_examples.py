@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Goal: the examples of the README run as they stand.
+
+Method: the fenced `sh` blocks of README.md that follow a line `<!-- test -->` run in order in one shell,
+in an empty directory, with the binary under test as `kappa` in the PATH and a server on a free port
+(KAPPA_ADDR). A block that is followed by a `text` fence must print exactly that."""
+
+import os
+import re
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import kappa  # noqa: E402
+
+BLOCK = re.compile(r"<!-- test -->\s*```sh\n(.*?)```(?:\s*```text\n(.*?)```)?", re.DOTALL)
+
+
+def main():
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        blocks = BLOCK.findall(file.read())
+    if not blocks:
+        raise kappa.Failure("no block of the README is marked for testing")
+    with kappa.Scratch("readme") as scratch:
+        server = scratch.server().start()
+        programs = os.path.join(scratch.path, "bin")
+        os.makedirs(programs)
+        os.symlink(os.path.abspath(kappa.binary()), os.path.join(programs, "kappa"))
+        environment = dict(os.environ, PATH=programs + ":" + os.environ["PATH"], KAPPA_ADDR=server.address)
+        for script, expected in blocks:
+            result = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=scratch.path, env=environment,
+                                    capture_output=True, text=True)
+            if result.returncode != 0:
+                raise kappa.Failure(f"exit {result.returncode} of\n{script}{result.stdout}{result.stderr}")
+            if expected and result.stdout != expected:
+                raise kappa.Failure(f"{script}printed\n{result.stdout}the README says\n{expected}")
+            print("ok:", script.strip().split("\n")[0])
+        server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
