@@ -1,0 +1,145 @@
+// Syntax trees: what the parser makes of tokens, before any name is resolved. Plain data.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "processor/sql/compile.h"
+#include "proto/error.h"
+#include "proto/value.h"
+
+namespace kappa::processor::sql {
+
+struct Name {
+  std::string text;     // Folded to lower case unless quoted.
+  std::string written;  // As in the statement, without quotes.
+  bool quoted = false;
+  SourcePlace place;
+};
+
+struct Node;
+using NodePtr = std::shared_ptr<const Node>;
+struct Query;
+using QueryPtr = std::shared_ptr<const Query>;
+
+enum class NodeKind : std::uint8_t {
+  kLiteral,  // literal
+  kColumn,   // [qualifier.]name in `names`
+  kStar,     // * or qualifier.*; only in select lists and count(*)
+  kCall,     // function(arguments), operators included, by registry name
+  kCase,     // [operand] in `operand`, arguments: condition, value, ..., [else]
+  kCast,     // arguments[0] AS target
+};
+
+struct OrderItem {
+  NodePtr expression;
+  bool descending = false;
+  std::optional<bool> nulls_first;
+};
+
+struct Node {
+  NodeKind kind = NodeKind::kLiteral;
+  SourcePlace place;        // Of the operator, the function's name or the literal.
+  std::string_view source;  // The whole expression as written; points into the statement.
+  std::size_t depth = 1;    // Of the tree below.
+  Value literal;
+  std::vector<Name> names;
+  std::string function;
+  bool named_call = false;  // Written as name(...): aggregates and functions by name.
+  std::vector<NodePtr> arguments;
+  NodePtr operand;
+  bool has_else = false;
+  Type target;
+  bool strict = false;  // kCast of a typed literal (TIMESTAMP '...'): failing is an error.
+  bool star = false;    // count(*)
+  bool distinct = false;
+  NodePtr filter;
+};
+
+struct SelectItem {
+  NodePtr expression;
+  std::optional<Name> alias;
+};
+
+struct TableRef {
+  Name name;                             // Unless subquery.
+  std::optional<std::uint32_t> version;  // name@1
+  std::optional<std::uint64_t> as_of_offset;
+  QueryPtr subquery;
+  std::optional<Name> alias;
+};
+
+struct Query {
+  SourcePlace place;
+  bool distinct = false;
+  std::vector<SelectItem> items;
+  std::optional<TableRef> from;
+  NodePtr where;
+  std::vector<NodePtr> group_by;
+  NodePtr having;
+  std::vector<OrderItem> order_by;
+  std::optional<std::uint64_t> limit;
+  SourcePlace limit_place;
+  std::uint64_t offset = 0;
+};
+
+struct ColumnDefinition {
+  Name name;
+  Type type;
+  std::optional<std::string> path;
+  SourcePlace path_place;
+};
+struct Option {
+  Name name;
+  std::string value;
+  SourcePlace value_place;
+};
+
+struct CreateStreamSyntax {
+  Name name;
+  bool if_not_exists = false;
+  bool or_replace = false;
+  std::vector<ColumnDefinition> columns;
+  std::vector<Option> options;
+  NodePtr where;
+};
+struct CreateViewSyntax {
+  Name name;
+  bool if_not_exists = false;
+  bool or_replace = false;
+  std::vector<Option> options;
+  QueryPtr query;
+};
+struct DropSyntax {
+  Drop::What what = Drop::What::kView;
+  Name name;
+  bool if_exists = false;
+  bool cascade = false;
+};
+struct ShowSyntax {
+  Show::What what = Show::What::kViews;
+};
+struct DescribeSyntax {
+  Name name;
+};
+// A construct that only later versions run: parsed whole, refused when bound.
+struct LaterSyntax {};
+
+struct StatementSyntax {
+  std::variant<QueryPtr, CreateStreamSyntax, CreateViewSyntax, DropSyntax, ShowSyntax, DescribeSyntax,
+               LaterSyntax>
+      statement;
+  bool explain = false;
+  // The first construct of the text that this version does not run.
+  struct Later {
+    std::string construct;
+    SourcePlace place;
+  };
+  std::optional<Later> later;
+};
+
+}  // namespace kappa::processor::sql
