@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "processor/state/key_encoding.h"
 #include "processor/vector/functions.h"
 
 namespace kappa::processor {
@@ -72,15 +73,9 @@ void narrow(KeyRange& range, std::string from, std::optional<std::string> to) {
 }  // namespace
 
 std::optional<std::string> after_prefix(std::string_view prefix) {
-  std::string next(prefix);
-  while (!next.empty()) {
-    if (static_cast<unsigned char>(next.back()) != 0xff) {
-      next.back() = static_cast<char>(static_cast<unsigned char>(next.back()) + 1);
-      return next;
-    }
-    next.pop_back();
-  }
-  return std::nullopt;
+  std::string next = key_after_prefix(prefix);
+  if (next.empty()) return std::nullopt;
+  return next;
 }
 
 std::vector<std::size_t> view_scan_columns(const Plan& scan) {
@@ -90,8 +85,8 @@ std::vector<std::size_t> view_scan_columns(const Plan& scan) {
   return columns;
 }
 
-Expected<KeyRange> derive_key_range(const Plan& plan, const ViewPlan& view, const std::vector<std::size_t>& columns,
-                                    const ViewReader& reader) {
+Expected<KeyPart> derive_key_part(const Plan& plan, const ViewPlan& view, const std::vector<std::size_t>& columns,
+                                  const ViewReader& reader) {
   std::vector<const Expression*> found;
   for (const Plan* node = &plan; node; node = node->input.get()) {
     if (node->kind != PlanKind::kFilter) {
@@ -105,7 +100,8 @@ Expected<KeyRange> derive_key_range(const Plan& plan, const ViewPlan& view, cons
   std::vector<Bounds> bounds(view.root->output.size());
   for (const Expression* conjunct : found) note(*conjunct, columns, bounds);
 
-  KeyRange range;
+  KeyPart part;
+  KeyRange& range = part.range;
   std::vector<Value> key;
   for (const std::size_t column : view.key_columns) {
     const Bounds& bound = bounds[column];
@@ -137,11 +133,12 @@ Expected<KeyRange> derive_key_range(const Plan& plan, const ViewPlan& view, cons
     break;
   }
   KAPPA_TRY(std::string prefix, reader.encode_key(key));
+  if (!view.key_columns.empty() && key.size() == view.key_columns.size()) part.point = prefix;
   auto after = after_prefix(prefix);
   narrow(range, std::move(prefix), std::move(after));
   // Contradictions (k > 5 AND k < 3) make an empty range, not a backward one.
   if (range.to && *range.to < range.from) range.to = range.from;
-  return range;
+  return part;
 }
 
 }  // namespace kappa::processor

@@ -22,8 +22,11 @@ namespace kappa::processor {
 [[nodiscard]] std::vector<std::size_t> view_scan_columns(const Plan& scan);
 
 // `columns` is view_scan_columns() of the plan's scan. The filters directly above the scan count.
-[[nodiscard]] Expected<KeyRange> derive_key_range(const Plan& plan, const ViewPlan& view,
-                                                  const std::vector<std::size_t>& columns,
-                                                  const ViewReader& reader);
+struct KeyPart {
+  KeyRange range;
+  std::optional<std::string> point;  // Every key column is given: this key or nothing.
+};
+[[nodiscard]] Expected<KeyPart> derive_key_part(const Plan& plan, const ViewPlan& view,
+                                                const std::vector<std::size_t>& columns, const ViewReader& reader);
 
 }  // namespace kappa::processor

@@ -117,22 +117,34 @@ Expected<StatementResult> query_view(const Select& select, const LiveView& view,
   const Plan& scan = scan_of(*select.plan);
   std::vector<std::size_t> indexes = view_scan_columns(scan);
   KAPPA_TRY(const LiveView::Served served, view.served());
-  KAPPA_TRY(const auto snapshot, served.store->snapshot());
-  if (const auto error = view.failed()) return std::unexpected(*error);
-  result.applied = snapshot->progress().applied;
-  KAPPA_TRY(KeyRange range, derive_key_range(*select.plan, view.plan(), indexes, *served.reader));
-  const auto cursor = snapshot->scan(served.reader->table(), std::move(range), false);
+  KAPPA_TRY(KeyPart part, derive_key_part(*select.plan, view.plan(), indexes, *served.reader));
   RowFeed feed(*run, scan.output, std::move(indexes));
   bool more = true;
-  while (more) {
-    if (cancelled.load(std::memory_order_relaxed)) return cancelled_error();
-    KAPPA_TRY(const auto entry, cursor->next());
-    if (!entry) break;
-    KAPPA_TRY(const auto stored, served.reader->decode(entry->key, entry->value));
-    if (!stored) continue;
+  const auto give = [&](std::string_view key, std::string_view value) -> Status {
+    KAPPA_TRY(const auto stored, served.reader->decode(key, value));
+    if (!stored) return {};
     KAPPA_TRY(more, feed.add(stored->row, stored->weight));
     more = more && !output.stopped();
+    return {};
+  };
+  if (part.point) {
+    // One key needs no snapshot, which costs a copy of what is not committed yet.
+    KAPPA_TRY(const auto read, served.store->read(served.reader->table(), *part.point));
+    result.applied = read.applied;
+    if (read.value) KAPPA_CHECK_OK(give(*part.point, *read.value));
+  } else {
+    KAPPA_TRY(const auto snapshot, served.store->snapshot());
+    result.applied = snapshot->progress().applied;
+    const auto cursor = snapshot->scan(served.reader->table(), std::move(part.range), false);
+    while (more) {
+      if (cancelled.load(std::memory_order_relaxed)) return cancelled_error();
+      KAPPA_TRY(const auto entry, cursor->next());
+      if (!entry) break;
+      KAPPA_CHECK_OK(give(entry->key, entry->value));
+    }
   }
+  // A view that failed meanwhile may have shown half a chunk.
+  if (const auto error = view.failed()) return std::unexpected(*error);
   if (more) {
     KAPPA_TRY(more, feed.flush());
   }
