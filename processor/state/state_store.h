@@ -11,6 +11,7 @@
 // Keys longer than LMDB's 511 bytes become prefix + hash with the full key in the value; callers see
 // full keys, in order. Values carry a checksum; a multiset hash of all (key, value) commits with the
 // offset, so that a lost or changed entry is noticed.
+// Layers in the files: overlay.h (memory), tree.h (LMDB), merge_cursor.h (the three seen as one).
 // Threads: Writer calls (get, put, erase, publish, freeze) from the one processor thread; commit()
 // from the committer thread; snapshot() and point reads from any thread.
 #pragma once
@@ -76,6 +77,19 @@ struct StateOptions {
   bool read_only = false;
 };
 
+// An entry as the processor changes it in place: the fast path of operators that update many groups a
+// batch. Lives until the next freeze().
+struct StateEntry {
+  std::string_view key;         // Without the table.
+  std::string value;            // Change only after begin_changes(), then call changed().
+  std::uint64_t hash = 0;       // Of table and key.
+  std::size_t counted = 0;      // Bytes of `value` that active_bytes() knows.
+  std::uint32_t mark = 0;       // Scratch of the operator that owns the table; zero between batches.
+  TableId table = 0;
+  bool exists = false;          // False: there is no such entry (yet, or any more).
+  bool visible = false;         // In the active overlay; otherwise a private copy of what lies below.
+};
+
 class StateStore {
  public:
   // kCorrupt 3301 (checksum, hash or LMDB structure), kIo, kUnsupported 3103. The caller deletes the
@@ -87,6 +101,16 @@ class StateStore {
   [[nodiscard]] virtual Expected<std::optional<std::string>> get(TableId table, std::string_view key) = 0;
   virtual void put(TableId table, std::string_view key, std::string_view value) = 0;
   virtual void erase(TableId table, std::string_view key) = 0;
+  // The entry of a key, loaded from the layers below if need be, `exists` false if it is nowhere.
+  // Expression evaluation and entry() belong before begin_changes(), which shuts readers out.
+  [[nodiscard]] virtual Expected<StateEntry*> entry(TableId table, std::string_view key) = 0;
+  // Waits for readers and keeps them out until end_publish(); any number of times. Outside
+  // begin_publish() .. end_publish() it does nothing: nobody else may use the store then.
+  virtual void begin_changes() = 0;
+  // After `entry` was changed (value, exists): makes the change part of the active overlay.
+  virtual void changed(StateEntry& entry) = 0;
+  // Declares that first() will be asked of this table often: its active entries are kept in order.
+  virtual void keep_ordered(TableId table) = 0;
   // First entry of the range as the processor sees it (for the min of a multiset).
   [[nodiscard]] virtual Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table,
                                                                                           KeyRange range,
@@ -117,5 +141,13 @@ class StateStore {
   [[nodiscard]] virtual Offset committed() const = 0;    // Applied offset of the last commit.
   [[nodiscard]] virtual std::uint64_t bytes_on_disk() const = 0;
 };
+
+// Reads every entry of the state in `directory`, recomputes checksums, count and multiset hash, and
+// compares with what was committed (for `kappa verify`). Writes nothing. kCorrupt 3301 with details.
+struct StateCheck {
+  Progress progress;
+  std::uint64_t entries = 0;
+};
+[[nodiscard]] Expected<StateCheck> verify_state(const std::filesystem::path& directory);
 
 }  // namespace kappa::processor

@@ -1,0 +1,107 @@
+// The one implementation of StateStore: overlays in memory over an optional tree.
+//
+// A turnstile before the shared mutex keeps a stream of readers from starving the processor: whoever
+// wants the lock, in either mode, passes it in turn.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <vector>
+
+#include "processor/state/merge_cursor.h"
+#include "processor/state/overlay.h"
+#include "processor/state/state_store.h"
+#include "processor/state/tree.h"
+
+namespace kappa::processor {
+
+class FairSharedMutex {
+ public:
+  void lock() {
+    const std::lock_guard turn(turnstile_);
+    mutex_.lock();
+  }
+  void unlock() { mutex_.unlock(); }
+  void lock_shared() {
+    const std::lock_guard turn(turnstile_);
+    mutex_.lock_shared();
+  }
+  void unlock_shared() { mutex_.unlock_shared(); }
+
+ private:
+  std::mutex turnstile_;
+  std::shared_mutex mutex_;
+};
+
+// The active overlay as it was at one moment, in order. Values are copied, keys are the overlay's.
+// Shared by the snapshots that were taken before the next publish.
+struct ActiveImage {
+  std::shared_ptr<const Overlay> overlay;  // Keeps the keys alive.
+  std::vector<ImageEntry> entries;
+  std::string values;
+  std::uint64_t version = 0;
+};
+
+class LayeredStore final : public StateStore {
+ public:
+  // `tree` may be null: the state lives in memory only.
+  explicit LayeredStore(std::unique_ptr<Tree> tree);
+  ~LayeredStore() override;
+
+  [[nodiscard]] Expected<std::optional<std::string>> get(TableId table, std::string_view key) override;
+  void put(TableId table, std::string_view key, std::string_view value) override;
+  void erase(TableId table, std::string_view key) override;
+  [[nodiscard]] Expected<StateEntry*> entry(TableId table, std::string_view key) override;
+  void begin_changes() override;
+  void changed(StateEntry& entry) override;
+  void keep_ordered(TableId table) override { ordered_tables_[table] = true; }
+  [[nodiscard]] Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table, KeyRange range,
+                                                                                  bool backward) override;
+  void begin_publish() override;
+  void end_publish(const Progress& progress) override;
+  [[nodiscard]] std::size_t active_bytes() const override;
+  [[nodiscard]] bool freeze() override;
+  [[nodiscard]] Status commit() override;
+  [[nodiscard]] bool has_frozen() const override;
+  [[nodiscard]] Expected<std::shared_ptr<StateSnapshot>> snapshot() override;
+  [[nodiscard]] Expected<PointRead> read(TableId table, std::string_view key) override;
+  [[nodiscard]] Progress progress() const override;
+  [[nodiscard]] Offset committed() const override { return Offset(committed_.load(std::memory_order_acquire)); }
+  [[nodiscard]] std::uint64_t bytes_on_disk() const override { return tree_ ? tree_->bytes_on_disk() : 0; }
+
+ private:
+  // Takes the layers below the active one as they are now, for the processor's reads.
+  [[nodiscard]] Status look_below();
+  [[nodiscard]] StateEntry& entry_unloaded(TableId table, std::string_view key);
+
+  const std::shared_ptr<Tree> tree_;  // May be null. Shared with snapshots, which may live longer.
+
+  // Guarded by mutex_: the processor thread changes them holding it alone, others read them sharing
+  // it. The processor thread itself reads without it.
+  mutable FairSharedMutex mutex_;
+  std::shared_ptr<Overlay> active_;
+  std::shared_ptr<const Overlay> frozen_;
+  Progress visible_;
+  Progress frozen_progress_;
+  std::uint64_t version_ = 0;
+
+  // Of the processor thread.
+  bool publishing_ = false;
+  bool locked_ = false;
+  bool below_is_current_ = false;
+  std::shared_ptr<const Overlay> frozen_seen_;
+  ReadTransaction below_;
+  std::array<bool, 256> ordered_tables_{};
+
+  std::atomic<std::uint64_t> committed_{0};
+  std::atomic<bool> has_frozen_{false};
+  std::atomic<std::size_t> active_bytes_{0};
+
+  std::mutex image_mutex_;  // Taken before mutex_.
+  std::shared_ptr<const ActiveImage> image_;
+};
+
+}  // namespace kappa::processor

@@ -1,0 +1,384 @@
+// See tree.h.
+#include "processor/state/tree.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "processor/state/hash.h"
+#include "proto/bytes.h"
+
+namespace kappa::processor {
+namespace {
+
+constexpr std::string_view kMetaKey{"\xffprogress", 9};
+
+std::unexpected<Error> corrupt(std::string what) {
+  return fail(ErrorCode::kCorrupt, 3301, "the view's state is damaged: " + std::move(what),
+              "delete the view's directory: it is rebuilt from the log");
+}
+
+MDB_val to_val(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
+std::string_view to_text(const MDB_val& val) { return {static_cast<const char*>(val.mv_data), val.mv_size}; }
+
+void append_u32(std::uint32_t v, std::string& out) { ByteWriter(out).u32(v); }
+std::uint32_t tail_u32(std::string_view text) {
+  std::uint32_t v = 0;
+  std::memcpy(&v, text.data() + text.size() - 4, 4);
+  return v;
+}
+
+// Replaces `out` by the stored key.
+void stored_key(TableId table, std::string_view key, std::string& out) {
+  out.clear();
+  out.push_back(static_cast<char>(table));
+  if (key.size() + 1 <= kPlainKeyMax) {
+    out.append(key);
+    return;
+  }
+  out.append(key.substr(0, kPlainKeyMax - 1));
+  const std::uint64_t hash = __builtin_bswap64(hash_key(table, key));
+  char raw[8];
+  std::memcpy(raw, &hash, 8);
+  out.append(raw, 8);
+}
+std::uint64_t hash_record(std::string_view stored, std::string_view value) {
+  return hash_entry(static_cast<TableId>(stored[0]), stored.substr(1), value);
+}
+
+void encode_meta(const StateMeta& meta, std::string& out) {
+  ByteWriter writer(out);
+  const Progress& p = meta.progress;
+  writer.u32(kStateFormat);
+  writer.u64(p.applied.value());
+  writer.u64(p.mark.offset.value());
+  writer.u32(p.mark.writer_epoch.value());
+  writer.u64(p.mark.header_hash);
+  writer.i64(p.watermark);
+  writer.u64(p.rows);
+  writer.u64(p.poison);
+  writer.u64(p.conversion_failures);
+  writer.u8(p.started ? 1 : 0);
+  writer.u64(meta.entries);
+  writer.u64(meta.multiset_hash);
+}
+std::optional<StateMeta> decode_meta(ByteReader& in) {
+  StateMeta meta;
+  Progress& p = meta.progress;
+  p.applied = Offset(in.u64());
+  p.mark.offset = Offset(in.u64());
+  p.mark.writer_epoch = WriterEpoch(in.u32());
+  p.mark.header_hash = in.u64();
+  p.watermark = in.i64();
+  p.rows = in.u64();
+  p.poison = in.u64();
+  p.conversion_failures = in.u64();
+  p.started = in.u8() != 0;
+  meta.entries = in.u64();
+  meta.multiset_hash = in.u64();
+  if (!in.done()) return std::nullopt;
+  return meta;
+}
+
+// Removes `key` from the entries of a long-key record, or replaces its value.
+void rewrite_record(std::vector<StoredEntry>& entries, const StateEntry& change) {
+  const auto at = std::ranges::lower_bound(entries, change.key, {}, &StoredEntry::key);
+  const bool there = at != entries.end() && at->key == change.key;
+  if (!change.exists) {
+    if (there) entries.erase(at);
+  } else if (there) {
+    at->value = change.value;
+  } else {
+    entries.insert(at, {change.table, change.key, change.value});
+  }
+}
+
+}  // namespace
+
+Expected<std::string_view> open_plain_value(std::string_view stored, std::string_view value) {
+  if (value.size() < 4) return corrupt("an entry is shorter than its checksum");
+  const std::string_view payload = value.substr(0, value.size() - 4);
+  if (static_cast<std::uint32_t>(hash_record(stored, payload)) != tail_u32(value)) {
+    return corrupt("checksum of an entry of table " + std::to_string(static_cast<unsigned char>(stored[0])));
+  }
+  return payload;
+}
+
+Expected<std::vector<StoredEntry>> open_record(std::string_view stored, std::string_view value) {
+  if (stored.empty()) return corrupt("an empty key");
+  KAPPA_TRY(const std::string_view payload, open_plain_value(stored, value));
+  const auto table = static_cast<TableId>(stored[0]);
+  std::vector<StoredEntry> entries;
+  if (stored.size() != kHashedKeyBytes) {
+    entries.push_back({table, stored.substr(1), payload});
+    return entries;
+  }
+  ByteReader in(as_bytes(payload));
+  while (in.ok() && in.remaining() > 0) {
+    const std::uint32_t key_bytes = in.u32();
+    const std::uint32_t value_bytes = in.u32();
+    const std::string_view key = in.text(key_bytes);
+    entries.push_back({table, key, in.text(value_bytes)});
+  }
+  if (!in.done() || entries.empty()) return corrupt("a record of long keys");
+  return entries;
+}
+
+void ReadTransaction::release() {
+  if (transaction_ == nullptr) return;
+  mdb_txn_reset(transaction_);
+  const std::lock_guard lock(tree_->pool_mutex_);
+  tree_->pool_.push_back(transaction_);
+  transaction_ = nullptr;
+}
+
+std::unexpected<Error> Tree::failed(int code, const char* what) const {
+  std::string message = std::string(what) + " in " + directory_.string();
+  switch (code) {
+    case MDB_MAP_FULL:
+      return fail(ErrorCode::kFull, 3303, message + ": the state has reached its map size",
+                  "open it with a larger map");
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_PANIC:
+    case MDB_BAD_DBI:
+      return corrupt(message + ": " + mdb_strerror(code));
+    default: break;
+  }
+  if (code > 0) return fail_errno(3302, std::move(message), code);
+  return fail(ErrorCode::kIo, 3302, message + ": " + mdb_strerror(code));
+}
+
+Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
+  std::unique_ptr<Tree> tree(new Tree);
+  tree->directory_ = options.directory;
+  if (!options.read_only) {
+    std::error_code error;
+    std::filesystem::create_directories(options.directory, error);
+    if (error) return fail_errno(3302, "cannot create " + options.directory.string(), error.value());
+  }
+  const unsigned flags = MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD | (options.read_only ? unsigned{MDB_RDONLY} : 0U);
+  // Address space may be scarce (many views, sanitizers, containers): take less rather than fail.
+  for (std::uint64_t map_bytes = options.map_bytes;; map_bytes /= 2) {
+    if (const int code = mdb_env_create(&tree->environment_); code != 0) return tree->failed(code, "cannot create");
+    mdb_env_set_mapsize(tree->environment_, map_bytes);
+    mdb_env_set_maxreaders(tree->environment_, 1024);
+    const int code = mdb_env_open(tree->environment_, options.directory.c_str(), flags, 0644);
+    if (code == 0) break;
+    mdb_env_close(tree->environment_);
+    tree->environment_ = nullptr;
+    if (code == ENOMEM && map_bytes > (std::uint64_t{64} << 20)) continue;
+    return tree->failed(code, "cannot open the state");
+  }
+  int dead = 0;
+  mdb_reader_check(tree->environment_, &dead);  // Slots of processes that were killed.
+  // A file that was cut short would answer with SIGBUS: compare before the first page is read.
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_env_info(tree->environment_, &info);
+  mdb_env_stat(tree->environment_, &stat);
+  struct stat file{};
+  const std::string data = (options.directory / "data.mdb").string();
+  if (::stat(data.c_str(), &file) != 0) return fail_errno(3302, "cannot stat " + data, errno);
+  // Before the first commit LMDB has written its two meta pages only.
+  const std::uint64_t needed = (info.me_last_pgno + 1) * stat.ms_psize;
+  if (static_cast<std::uint64_t>(file.st_size) < needed) return corrupt(data + " is shorter than its pages");
+
+  MDB_txn* transaction = nullptr;
+  if (const int code = mdb_txn_begin(tree->environment_, nullptr, options.read_only ? unsigned{MDB_RDONLY} : 0U, &transaction);
+      code != 0) {
+    return tree->failed(code, "cannot begin");
+  }
+  if (const int code = mdb_dbi_open(transaction, nullptr, 0, &tree->dbi_); code != 0) {
+    mdb_txn_abort(transaction);
+    return tree->failed(code, "cannot open the table");
+  }
+  if (const int code = mdb_txn_commit(transaction); code != 0) return tree->failed(code, "cannot commit");
+  KAPPA_CHECK_OK(tree->load_meta());
+  return tree;
+}
+
+Tree::~Tree() {
+  for (MDB_txn* transaction : pool_) mdb_txn_abort(transaction);
+  if (environment_ != nullptr) mdb_env_close(environment_);
+}
+
+Status Tree::load_meta() {
+  KAPPA_TRY(const ReadTransaction transaction, read());
+  MDB_val key = to_val(kMetaKey);
+  MDB_val value{};
+  const int code = mdb_get(transaction.get(), dbi_, &key, &value);
+  MDB_stat stat{};
+  mdb_stat(transaction.get(), dbi_, &stat);
+  if (code == MDB_NOTFOUND) {
+    if (stat.ms_entries != 0) return corrupt("entries without a progress record");
+    return {};
+  }
+  if (code != 0) return failed(code, "cannot read the progress record");
+  KAPPA_TRY(const std::string_view payload, open_plain_value(kMetaKey, to_text(value)));
+  ByteReader in(as_bytes(payload));
+  if (const std::uint32_t format = in.u32(); format != kStateFormat) {
+    return fail(ErrorCode::kUnsupported, 3103, "the view's state has format " + std::to_string(format),
+                "this version reads format " + std::to_string(kStateFormat));
+  }
+  const std::optional<StateMeta> meta = decode_meta(in);
+  if (!meta) return corrupt("the progress record");
+  meta_ = *meta;
+  return {};
+}
+
+Expected<ReadTransaction> Tree::read() {
+  MDB_txn* transaction = nullptr;
+  {
+    const std::lock_guard lock(pool_mutex_);
+    if (!pool_.empty()) {
+      transaction = pool_.back();
+      pool_.pop_back();
+    }
+  }
+  const int code = transaction != nullptr ? mdb_txn_renew(transaction)
+                                          : mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction);
+  if (code != 0) {
+    if (transaction != nullptr) mdb_txn_abort(transaction);
+    if (code == MDB_READERS_FULL) return fail(ErrorCode::kBusy, 3304, "too many readers of one view at once");
+    return failed(code, "cannot begin a read");
+  }
+  return ReadTransaction(*this, transaction);
+}
+
+Expected<std::optional<std::string>> Tree::get(const ReadTransaction& transaction, TableId table,
+                                               std::string_view key) const {
+  thread_local std::string stored;
+  stored_key(table, key, stored);
+  MDB_val raw_key = to_val(stored);
+  MDB_val value{};
+  const int code = mdb_get(transaction.get(), dbi_, &raw_key, &value);
+  if (code == MDB_NOTFOUND) return std::nullopt;
+  if (code != 0) return failed(code, "cannot read");
+  if (stored.size() != kHashedKeyBytes) {
+    KAPPA_TRY(const std::string_view payload, open_plain_value(stored, to_text(value)));
+    return std::string(payload);
+  }
+  KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(stored, to_text(value)));
+  for (const StoredEntry& entry : entries) {
+    if (entry.key == key) return std::string(entry.value);
+  }
+  return std::nullopt;
+}
+
+Status Tree::write(std::span<const StateEntry* const> entries, const Progress& progress) {
+  MDB_txn* transaction = nullptr;
+  if (const int code = mdb_txn_begin(environment_, nullptr, 0, &transaction); code != 0) {
+    return failed(code, "cannot begin a commit");
+  }
+  MDB_cursor* cursor = nullptr;
+  if (const int code = mdb_cursor_open(transaction, dbi_, &cursor); code != 0) {
+    mdb_txn_abort(transaction);
+    return failed(code, "cannot begin a commit");
+  }
+  StateMeta meta = meta_;
+  meta.progress = progress;
+  std::string stored;
+  std::string value;
+  const auto put_all = [&]() -> Status {
+    for (const StateEntry* entry : entries) {
+      stored_key(entry->table, entry->key, stored);
+      MDB_val raw_key = to_val(stored);
+      MDB_val old{};
+      const int found = mdb_cursor_get(cursor, &raw_key, &old, MDB_SET);
+      if (found != 0 && found != MDB_NOTFOUND) return failed(found, "cannot read");
+      value.clear();
+      bool keep = entry->exists;
+      // Old hash out, new hash in.
+      if (stored.size() != kHashedKeyBytes) {
+        if (found == 0) {
+          KAPPA_TRY(const std::string_view before, open_plain_value(stored, to_text(old)));
+          meta.multiset_hash -= hash_entry(entry->table, entry->key, before);
+          --meta.entries;
+        }
+        if (keep) {
+          value = entry->value;
+          meta.multiset_hash += hash_entry(entry->table, entry->key, entry->value);
+          ++meta.entries;
+        }
+      } else {
+        std::vector<StoredEntry> chain;
+        if (found == 0) {
+          KAPPA_TRY(chain, open_record(stored, to_text(old)));
+        }
+        for (const StoredEntry& e : chain) meta.multiset_hash -= hash_entry(e.table, e.key, e.value);
+        meta.entries -= chain.size();
+        rewrite_record(chain, *entry);
+        for (const StoredEntry& e : chain) {
+          append_u32(static_cast<std::uint32_t>(e.key.size()), value);
+          append_u32(static_cast<std::uint32_t>(e.value.size()), value);
+          value.append(e.key);
+          value.append(e.value);
+          meta.multiset_hash += hash_entry(e.table, e.key, e.value);
+        }
+        meta.entries += chain.size();
+        keep = !chain.empty();
+      }
+      int code = 0;
+      if (keep) {
+        append_u32(static_cast<std::uint32_t>(hash_record(stored, value)), value);
+        raw_key = to_val(stored);
+        MDB_val raw_value = to_val(value);
+        code = mdb_cursor_put(cursor, &raw_key, &raw_value, found == 0 ? unsigned{MDB_CURRENT} : 0U);
+      } else if (found == 0) {
+        code = mdb_cursor_del(cursor, 0);
+      }
+      if (code != 0) return failed(code, "cannot write");
+    }
+    value.clear();
+    encode_meta(meta, value);
+    append_u32(static_cast<std::uint32_t>(hash_record(kMetaKey, value)), value);
+    MDB_val raw_key = to_val(kMetaKey);
+    MDB_val raw_value = to_val(value);
+    if (const int code = mdb_put(transaction, dbi_, &raw_key, &raw_value, 0); code != 0) {
+      return failed(code, "cannot write the progress record");
+    }
+    return {};
+  };
+  const Status written = put_all();
+  mdb_cursor_close(cursor);
+  if (!written) {
+    mdb_txn_abort(transaction);
+    return written;
+  }
+  if (const int code = mdb_txn_commit(transaction); code != 0) return failed(code, "cannot commit");
+  meta_ = meta;
+  return {};
+}
+
+std::uint64_t Tree::bytes_on_disk() const {
+  struct stat file{};
+  if (::stat((directory_ / "data.mdb").c_str(), &file) != 0) return 0;
+  return static_cast<std::uint64_t>(file.st_blocks) * 512;
+}
+
+Expected<StateMeta> Tree::recompute() {
+  KAPPA_TRY(const ReadTransaction transaction, read());
+  MDB_cursor* cursor = nullptr;
+  if (const int code = mdb_cursor_open(transaction.get(), dbi_, &cursor); code != 0) return failed(code, "cannot scan");
+  const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> guard(cursor, mdb_cursor_close);
+  StateMeta found{meta_.progress, 0, 0};
+  MDB_val key{};
+  MDB_val value{};
+  int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+  for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+    if (to_text(key) == kMetaKey) continue;
+    KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(to_text(key), to_text(value)));
+    for (const StoredEntry& e : entries) found.multiset_hash += hash_entry(e.table, e.key, e.value);
+    found.entries += entries.size();
+  }
+  if (code != MDB_NOTFOUND) return failed(code, "cannot scan");
+  return found;
+}
+
+}  // namespace kappa::processor

@@ -1,0 +1,416 @@
+// Goal: a state answers like one ordered map whatever layer an entry is in; a reader sees one applied
+// offset; what commits is what is there after a restart or a kill; damage is noticed.
+// Method: random operations against std::map with freezes, commits and reopenings in between; a
+// reader thread against a writer with an invariant; a killed child; bytes changed in the file.
+#include "processor/state/state_store.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <fstream>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "processor/operators/build.h"
+
+namespace kappa::processor {
+namespace {
+
+class Directory {
+ public:
+  Directory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "kappa_state_XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~Directory() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::unique_ptr<StateStore> open_store(const std::filesystem::path& path, std::uint64_t map_bytes = 256 << 20) {
+  StateOptions options;
+  options.directory = path;
+  options.map_bytes = map_bytes;
+  auto store = StateStore::open(options);
+  EXPECT_TRUE(store) << to_string(store.error());
+  return store ? std::move(*store) : nullptr;
+}
+Progress at(std::uint64_t applied) {
+  Progress progress;
+  progress.applied = Offset(applied);
+  progress.mark = {Offset(applied), WriterEpoch(3), applied * 7};
+  progress.rows = applied / 2;
+  progress.started = true;
+  return progress;
+}
+
+using Model = std::map<std::pair<TableId, std::string>, std::string>;
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+Pairs model_range(const Model& model, TableId table, const KeyRange& range, bool backward) {
+  Pairs found;
+  for (const auto& [place, value] : model) {
+    if (place.first == table && place.second >= range.from && (!range.to || place.second < *range.to)) {
+      found.emplace_back(place.second, value);
+    }
+  }
+  if (backward) std::reverse(found.begin(), found.end());
+  return found;
+}
+Pairs scan_all(StateSnapshot& snapshot, TableId table, const KeyRange& range, bool backward) {
+  Pairs found;
+  const auto cursor = snapshot.scan(table, range, backward);
+  for (;;) {
+    const auto entry = cursor->next();
+    EXPECT_TRUE(entry) << to_string(entry.error());
+    if (!entry || !*entry) return found;
+    found.emplace_back((*entry)->key, (*entry)->value);
+  }
+}
+
+TEST(StateStore, AnswersLikeOneOrderedMap) {
+  const std::uint64_t seed = std::random_device{}();
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  std::mt19937_64 random(seed);
+  Directory directory;
+  auto store = open_store(directory.path());
+  Model model;
+  // Few distinct keys, many of them long, so that they meet in every layer and share prefixes.
+  const auto any_key = [&] {
+    static const std::size_t kLengths[] = {0, 1, 2, 3, 497, 498, 499, 500, 501, 510, 600, 1500};
+    std::string key(kLengths[random() % std::size(kLengths)], 'k');
+    if (!key.empty()) key.back() = static_cast<char>('a' + random() % 3);
+    if (key.size() > 1 && random() % 2 == 0) key.front() = static_cast<char>('j' + random() % 2);
+    return key;
+  };
+  std::uint64_t applied = 0;
+  for (int round = 0; round < 400; ++round) {
+    store->begin_publish();
+    store->keep_ordered(2);
+    for (std::size_t n = random() % 20; n > 0; --n) {
+      const TableId table = static_cast<TableId>(random() % 3);
+      const std::string key = any_key();
+      const auto found = store->get(table, key);
+      ASSERT_TRUE(found);
+      const auto expected = model.find({table, key});
+      ASSERT_EQ(found->has_value(), expected != model.end());
+      if (*found) {
+        ASSERT_EQ(**found, expected->second);
+      }
+      if (random() % 3 == 0) {
+        store->erase(table, key);
+        model.erase({table, key});
+      } else if (random() % 2 == 0) {
+        const std::string value(random() % 300, static_cast<char>('A' + random() % 26));
+        store->put(table, key, value);
+        model[{table, key}] = value;
+      } else {
+        const auto entry = store->entry(table, key);
+        ASSERT_TRUE(entry);
+        store->begin_changes();
+        (*entry)->value += "+";
+        if (!(*entry)->exists) (*entry)->value = "new";
+        (*entry)->exists = true;
+        store->changed(**entry);
+        model[{table, key}] = (*entry)->value;
+      }
+      const bool backward = random() % 2 == 0;
+      const KeyRange range{any_key(), std::nullopt};
+      const auto first = store->first(2, range, backward);
+      ASSERT_TRUE(first);
+      const Pairs all = model_range(model, 2, range, backward);
+      ASSERT_EQ(first->has_value(), !all.empty());
+      if (!all.empty()) {
+        ASSERT_EQ(**first, all[0]);
+      }
+    }
+    store->end_publish(at(++applied));
+    const auto snapshot = store->snapshot();
+    ASSERT_TRUE(snapshot);
+    EXPECT_EQ((*snapshot)->progress().applied, Offset(applied));
+    for (TableId table = 0; table < 3; ++table) {
+      const bool backward = random() % 2 == 0;
+      KeyRange range{random() % 2 == 0 ? "" : any_key(), std::nullopt};
+      if (random() % 2 == 0) range.to = any_key();
+      ASSERT_EQ(scan_all(**snapshot, table, range, backward), model_range(model, table, range, backward));
+      const std::string key = any_key();
+      const auto expected = model.find({table, key});
+      const auto read = store->read(table, key);
+      const auto got = (*snapshot)->get(table, key);
+      ASSERT_TRUE(read && got);
+      EXPECT_EQ(read->applied, Offset(applied));
+      EXPECT_EQ(read->value, *got);
+      EXPECT_EQ(read->value, expected == model.end() ? std::nullopt : std::optional(expected->second));
+    }
+    switch (random() % 6) {
+      case 0: static_cast<void>(store->freeze()); break;
+      case 1: ASSERT_TRUE(store->commit()); break;
+      case 2:
+        static_cast<void>(store->freeze());
+        ASSERT_TRUE(store->commit());
+        EXPECT_FALSE(store->has_frozen());
+        break;
+      case 3:
+        ASSERT_TRUE(store->commit());
+        ASSERT_TRUE(store->freeze());
+        ASSERT_TRUE(store->commit());
+        EXPECT_EQ(store->committed(), Offset(applied));
+        store.reset();
+        store = open_store(directory.path());
+        ASSERT_TRUE(store);
+        EXPECT_EQ(store->progress().applied, Offset(applied));
+        EXPECT_EQ(store->progress().mark, at(applied).mark);
+        EXPECT_TRUE(store->progress().started);
+        break;
+      default: break;
+    }
+  }
+  ASSERT_TRUE(store->commit());
+  ASSERT_TRUE(store->freeze());
+  ASSERT_TRUE(store->commit());
+  store.reset();
+  const auto checked = verify_state(directory.path());
+  ASSERT_TRUE(checked) << to_string(checked.error());
+  EXPECT_EQ(checked->entries, model.size());
+  EXPECT_EQ(checked->progress.applied, Offset(applied));
+}
+
+TEST(StateStore, UncommittedChangesAreGoneAfterReopening) {
+  Directory directory;
+  auto store = open_store(directory.path());
+  store->begin_publish();
+  store->put(0, "a", "1");
+  store->end_publish(at(1));
+  ASSERT_TRUE(store->freeze());
+  ASSERT_TRUE(store->commit());
+  store->begin_publish();
+  store->put(0, "a", "2");
+  store->end_publish(at(2));
+  ASSERT_TRUE(store->freeze());
+  EXPECT_FALSE(store->freeze());  // The frozen overlay still waits.
+  EXPECT_EQ(store->read(0, "a")->value, "2");
+  EXPECT_EQ(store->committed(), Offset(1));
+  store = nullptr;
+  store = open_store(directory.path());
+  EXPECT_EQ(store->progress().applied, Offset(1));
+  EXPECT_EQ(store->read(0, "a")->value, "1");
+}
+
+TEST(StateStore, SnapshotStaysAsItWas) {
+  Directory directory;
+  auto store = open_store(directory.path());
+  const auto publish = [&](std::uint64_t n) {
+    store->begin_publish();
+    store->put(0, "a", std::to_string(n));
+    store->put(0, "k" + std::to_string(n), "x");
+    store->end_publish(at(n));
+  };
+  publish(1);
+  ASSERT_TRUE(store->freeze());
+  publish(2);
+  const auto snapshot = store->snapshot();
+  publish(3);
+  ASSERT_TRUE(store->commit());
+  ASSERT_TRUE(store->freeze());
+  ASSERT_TRUE(store->commit());
+  publish(4);
+  EXPECT_EQ((*snapshot)->progress().applied, Offset(2));
+  EXPECT_EQ(scan_all(**snapshot, 0, {}, false), (Pairs{{"a", "2"}, {"k1", "x"}, {"k2", "x"}}));
+  EXPECT_EQ(*(*snapshot)->get(0, "a"), "2");
+  EXPECT_EQ(scan_all(**store->snapshot(), 0, {}, true),
+            (Pairs{{"k4", "x"}, {"k3", "x"}, {"k2", "x"}, {"k1", "x"}, {"a", "4"}}));
+}
+
+TEST(StateStore, ReadersNeverSeeHalfABatch) {
+  Directory directory;
+  auto store = open_store(directory.path());
+  // Every batch writes its number to all keys; a reader must find one number everywhere, and it must
+  // be that of the offset it was told.
+  static constexpr int kKeys = 20;
+  std::atomic<bool> stop{false};
+  const auto key = [](int i) { return "key" + std::to_string(i); };
+  store->begin_publish();
+  for (int i = 0; i < kKeys; ++i) store->put(0, key(i), "0");
+  store->end_publish(at(0));
+  std::vector<std::thread> threads;
+  std::atomic<std::uint64_t> reads{0};
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        const auto snapshot = store->snapshot();
+        ASSERT_TRUE(snapshot);
+        const std::string expected = std::to_string((*snapshot)->progress().applied.value());
+        const Pairs all = scan_all(**snapshot, 0, {}, false);
+        ASSERT_EQ(all.size(), static_cast<std::size_t>(kKeys));
+        for (const auto& [k, v] : all) ASSERT_EQ(v, expected);
+        const auto point = store->read(0, key(7));
+        ASSERT_TRUE(point);
+        ASSERT_EQ(point->value, std::to_string(point->applied.value()));
+        ++reads;
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    while (!stop) {
+      ASSERT_TRUE(store->commit());
+      std::this_thread::yield();
+    }
+  });
+  for (std::uint64_t n = 1; n <= 3000 || reads < 50; ++n) {
+    store->begin_publish();
+    for (int i = 0; i < kKeys; ++i) {
+      const auto entry = store->entry(0, key(i));
+      ASSERT_TRUE(entry);
+      store->begin_changes();
+      (*entry)->value = std::to_string(n);
+      (*entry)->exists = true;
+      store->changed(**entry);
+    }
+    store->end_publish(at(n));
+    if (n % 16 == 0) static_cast<void>(store->freeze());
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(StateStore, KilledProcessLeavesItsLastCommit) {
+  Directory directory;
+  for (int round = 0; round < 5; ++round) {
+    int pipe_ends[2];
+    ASSERT_EQ(::pipe(pipe_ends), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      auto store = open_store(directory.path());
+      if (!store) ::_exit(1);
+      for (std::uint64_t n = store->progress().applied.value() + 1;; ++n) {
+        store->begin_publish();
+        for (int i = 0; i < 50; ++i) store->put(0, "key" + std::to_string(i), std::to_string(n));
+        store->put(0, "only" + std::to_string(n), "x");
+        store->end_publish(at(n));
+        if (!store->freeze() || !store->commit()) ::_exit(1);
+        if (::write(pipe_ends[1], &n, sizeof n) != sizeof n) ::_exit(1);
+      }
+    }
+    ::close(pipe_ends[1]);
+    std::uint64_t told = 0;
+    for (int i = 0; i < 20 + round * 7; ++i) {
+      if (::read(pipe_ends[0], &told, sizeof told) != sizeof told) break;
+    }
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ::close(pipe_ends[0]);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    const auto checked = verify_state(directory.path());
+    ASSERT_TRUE(checked) << to_string(checked.error());
+    auto store = open_store(directory.path());
+    const std::uint64_t applied = store->progress().applied.value();
+    EXPECT_GE(applied, told);
+    EXPECT_EQ(checked->entries, 50 + applied);
+    for (int i = 0; i < 50; ++i) EXPECT_EQ(store->read(0, "key" + std::to_string(i))->value, std::to_string(applied));
+  }
+}
+
+TEST(StateStore, FullMapIsRetryableAndLosesNothing) {
+  Directory directory;
+  auto store = open_store(directory.path(), 256 << 10);
+  store->begin_publish();
+  for (int i = 0; i < 3000; ++i) store->put(0, "key" + std::to_string(i), std::string(200, 'v'));
+  store->end_publish(at(9));
+  ASSERT_TRUE(store->freeze());
+  const Status status = store->commit();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kFull);
+  EXPECT_TRUE(store->has_frozen());
+  EXPECT_EQ(store->committed(), Offset(0));
+  EXPECT_EQ(store->read(0, "key17")->value, std::string(200, 'v'));
+  EXPECT_FALSE(store->commit());
+}
+
+TEST(StateStore, DamageIsNoticed) {
+  const auto filled = [](const std::filesystem::path& path) {
+    auto store = open_store(path);
+    store->begin_publish();
+    for (int i = 0; i < 200; ++i) store->put(1, "key" + std::to_string(i), "value-to-find-" + std::to_string(i));
+    store->end_publish(at(5));
+    EXPECT_TRUE(store->freeze());
+    EXPECT_TRUE(store->commit());
+  };
+  Directory directory;
+  filled(directory.path());
+  const std::filesystem::path data = directory.path() / "data.mdb";
+  std::ifstream in(data, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  const std::size_t place = bytes.find("value-to-find-77");
+  ASSERT_NE(place, std::string::npos);
+  for (std::size_t p = place; p != std::string::npos; p = bytes.find("value-to-find-77", p + 1)) bytes[p] = 'V';
+  std::ofstream(data, std::ios::binary) << bytes;
+  {
+    auto store = open_store(directory.path());
+    const auto read = store->read(1, "key77");
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().code, ErrorCode::kCorrupt);
+    EXPECT_EQ(read.error().number, 3301);
+    EXPECT_EQ(store->read(1, "key78")->value, "value-to-find-78");
+  }
+  const auto checked = verify_state(directory.path());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().number, 3301);
+
+  Directory cut;
+  filled(cut.path());
+  std::filesystem::resize_file(cut.path() / "data.mdb", 3 * static_cast<std::uintmax_t>(::sysconf(_SC_PAGESIZE)));
+  const auto opened = StateStore::open({cut.path(), 64 << 20, false});
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().number, 3301);
+
+  Directory foreign;
+  std::ofstream(foreign.path() / "data.mdb") << std::string(20'000, 'x');
+  const auto refused = StateStore::open({foreign.path(), 64 << 20, false});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().number, 3301);
+}
+
+TEST(StateStore, ReadOnlyOpensWhatIsThere) {
+  Directory directory;
+  {
+    auto store = open_store(directory.path());
+    store->begin_publish();
+    store->put(0, "a", "1");
+    store->end_publish(at(4));
+    ASSERT_TRUE(store->freeze());
+    ASSERT_TRUE(store->commit());
+    EXPECT_GT(store->bytes_on_disk(), 0U);
+  }
+  const auto store = StateStore::open({directory.path(), 64 << 20, true});
+  ASSERT_TRUE(store);
+  EXPECT_EQ((*store)->progress().applied, Offset(4));
+  EXPECT_EQ((*store)->read(0, "a")->value, "1");
+  EXPECT_FALSE(StateStore::open({directory.path() / "nothing", 64 << 20, true}));
+}
+
+TEST(MemoryState, HasTheSameContract) {
+  const auto store = make_memory_state();
+  store->keep_ordered(1);
+  store->put(1, "b", "2");
+  store->put(1, "a", "1");
+  store->put(1, "c", "3");
+  store->erase(1, "a");
+  EXPECT_EQ(*store->get(1, "b"), "2");
+  EXPECT_EQ(*store->get(1, "a"), std::nullopt);
+  EXPECT_EQ((*store->first(1, {}, false))->first, "b");
+  EXPECT_EQ((*store->first(1, {}, true))->first, "c");
+  EXPECT_TRUE(store->freeze());
+  EXPECT_TRUE(store->commit());
+  EXPECT_EQ(scan_all(**store->snapshot(), 1, {}, false), (Pairs{{"b", "2"}, {"c", "3"}}));
+  EXPECT_GT(store->active_bytes(), 0U);
+}
+
+}  // namespace
+}  // namespace kappa::processor
