@@ -62,7 +62,9 @@ struct KeyRange {
   std::optional<std::string> to;    // Exclusive; nullopt: to the end of the table.
 };
 
-// One consistent state. Holds an LMDB read transaction: do not keep it across a slow client's wait.
+// One consistent state. Holds an LMDB read transaction: do not keep it across a slow client's wait. It
+// also keeps the environment open, and LMDB must not open one twice in a process: drop every snapshot
+// before the same directory is opened again.
 class StateSnapshot {
  public:
   virtual ~StateSnapshot() = default;
