@@ -154,6 +154,8 @@ class BatchBuilder {
     std::span<const RecordHeader> headers;
   };
   [[nodiscard]] Status add(const Event& event);
+  // Room for `bytes` of body, so that a batch of known size is built without growing.
+  void reserve(std::size_t bytes) { body_.reserve(bytes); }
   [[nodiscard]] std::uint32_t count() const { return count_; }
   [[nodiscard]] std::size_t bytes() const { return body_.size(); }
   [[nodiscard]] bool empty() const { return count_ == 0; }

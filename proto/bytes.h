@@ -114,11 +114,14 @@ class ByteWriter {
   void u64(std::uint64_t v) { fixed(v); }
   void i64(std::int64_t v) { fixed(v); }
   void varint(std::uint64_t v) {
+    char raw[10];
+    std::size_t count = 0;
     while (v >= 0x80) {
-      out_.push_back(static_cast<char>(v | 0x80));
+      raw[count++] = static_cast<char>(v | 0x80);
       v >>= 7;
     }
-    out_.push_back(static_cast<char>(v));
+    raw[count++] = static_cast<char>(v);
+    out_.append(raw, count);
   }
   void text(std::string_view v) { out_.append(v); }
   void sized_text(std::string_view v) {

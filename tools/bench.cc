@@ -5,6 +5,7 @@
 // append` does. The latency of a batch runs from its sending to its acknowledgement.
 #include <CLI/CLI.hpp>
 
+#include <malloc.h>
 #include <sys/utsname.h>
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <thread>
 
 #include "processor/vector/json_decode.h"
+#include "proto/limits.h"
 #include "tools/append_session.h"
 #include "tools/bench_events.h"
 #include "tools/command.h"
@@ -129,6 +131,7 @@ class AppendWorker {
     const std::int64_t left = budget_.events_left.fetch_sub(flags_.batch);
     if (left <= 0) return false;
     const auto count = static_cast<std::uint32_t>(std::min<std::int64_t>(left, flags_.batch));
+    builder_.reserve(std::min<std::size_t>(count * (flags_.size + 16), limits::kBatchBytesMax));
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::string& event = pool_[next_event_++ % pool_.size()];
       KAPPA_CHECK_OK(processor::validate_json_event(event));
@@ -194,6 +197,9 @@ void report(const BenchFlags& flags, const Measured& all, double seconds) {
 }
 
 int run_append(const BenchFlags& flags) {
+  // As in `kappa append`: bodies from warm heap pages.
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   Budget budget{};
   budget.events_left = static_cast<std::int64_t>(flags.events);
   budget.deadline_micros = INT64_MAX;

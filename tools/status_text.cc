@@ -66,9 +66,9 @@ void append_table(array items, std::string& out) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
   }
   const auto line = [&](const auto& text_of) {
-    std::string text = " ";
+    std::string text;
     for (std::size_t i = 0; i < names.size(); ++i) {
-      text += ' ';
+      text += "  ";
       pad(text, text_of(i), widths[i], numeric[i]);
     }
     out += text.substr(0, text.find_last_not_of(' ') + 1) + '\n';
