@@ -1,0 +1,232 @@
+// The real file system: thin wrappers that handle EINTR, short transfers and IOV_MAX.
+#include "log/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+namespace kappa::log {
+namespace {
+
+// "kIo 3201": the operating system refused an operation on a file.
+constexpr std::uint16_t kFileError = 3201;
+
+std::unexpected<Error> file_error(const char* what, const std::filesystem::path& path, int code) {
+  auto error = fail_errno(kFileError, std::string(what) + " " + path.string(), code);
+  if (code == ENOENT) error.error().code = ErrorCode::kNotFound;
+  return error;
+}
+
+// Repeats a call that a signal interrupted.
+template <class Call>
+auto uninterrupted(Call call) {
+  for (;;) {
+    const auto result = call();
+    if (result != -1 || errno != EINTR) return result;
+  }
+}
+
+class RealMapping final : public Mapping {
+ public:
+  RealMapping(void* base, std::size_t size) : base_(base), size_(size) {}
+  RealMapping(const RealMapping&) = delete;
+  RealMapping& operator=(const RealMapping&) = delete;
+  ~RealMapping() override {
+    if (base_ != nullptr) ::munmap(base_, size_);
+  }
+  [[nodiscard]] Bytes bytes() const override { return {static_cast<const std::byte*>(base_), size_}; }
+
+ private:
+  void* base_;
+  std::size_t size_;
+};
+
+class RealFile final : public File {
+ public:
+  RealFile(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
+  RealFile(const RealFile&) = delete;
+  RealFile& operator=(const RealFile&) = delete;
+  ~RealFile() override { ::close(descriptor_); }
+
+  Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
+    // After a short write the rest of the broken piece goes first, alone.
+    std::size_t index = 0;
+    std::size_t skip = 0;
+    while (index < pieces.size()) {
+      ssize_t n = 0;
+      if (skip != 0) {
+        const iovec& piece = pieces[index];
+        n = uninterrupted([&] {
+          return ::pwrite(descriptor_, static_cast<const char*>(piece.iov_base) + skip,
+                          piece.iov_len - skip, static_cast<off_t>(at));
+        });
+      } else {
+        const std::size_t count = std::min<std::size_t>(pieces.size() - index, IOV_MAX);
+        n = uninterrupted([&] {
+          return ::pwritev(descriptor_, &pieces[index], static_cast<int>(count), static_cast<off_t>(at));
+        });
+      }
+      if (n < 0) return file_error("write", path_, errno);
+      at += static_cast<std::uint64_t>(n);
+      std::size_t done = static_cast<std::size_t>(n) + skip;
+      skip = 0;
+      while (index < pieces.size() && done >= pieces[index].iov_len) done -= pieces[index++].iov_len;
+      if (index < pieces.size()) {
+        skip = done;
+        if (n == 0) return file_error("write", path_, EIO);
+      }
+    }
+    return {};
+  }
+
+  Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override {
+    std::size_t done = 0;
+    while (done < out.size()) {
+      const ssize_t n = uninterrupted([&] {
+        return ::pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(at + done));
+      });
+      if (n < 0) return file_error("read", path_, errno);
+      if (n == 0) break;
+      done += static_cast<std::size_t>(n);
+    }
+    return done;
+  }
+
+  Status fdatasync() override {
+    // Not repeated on EINTR either: Linux does not give it, and a second call could hide a loss.
+    if (::fdatasync(descriptor_) != 0) return file_error("fdatasync", path_, errno);
+    return {};
+  }
+
+  Status allocate(std::uint64_t bytes) override {
+    const int result =
+        uninterrupted([&] { return ::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)); });
+    if (result == 0) return {};
+    // File systems without fallocate still get their zeros written by the caller.
+    if (errno == EOPNOTSUPP) return truncate(bytes);
+    return file_error("allocate", path_, errno);
+  }
+
+  Status truncate(std::uint64_t bytes) override {
+    if (uninterrupted([&] { return ::ftruncate(descriptor_, static_cast<off_t>(bytes)); }) != 0)
+      return file_error("truncate", path_, errno);
+    return {};
+  }
+
+  Expected<std::uint64_t> size() override {
+    struct stat info {};
+    if (::fstat(descriptor_, &info) != 0) return file_error("stat", path_, errno);
+    return static_cast<std::uint64_t>(info.st_size);
+  }
+
+  Expected<std::shared_ptr<const Mapping>> map() override {
+    KAPPA_TRY(const std::uint64_t bytes, size());
+    if (bytes == 0) return std::make_shared<const RealMapping>(nullptr, 0);
+    void* base = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor_, 0);
+    if (base == MAP_FAILED) return file_error("map", path_, errno);
+    return std::make_shared<const RealMapping>(base, bytes);
+  }
+
+  Expected<bool> lock(bool exclusive) override {
+    const int result =
+        uninterrupted([&] { return ::flock(descriptor_, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB); });
+    if (result == 0) return true;
+    if (errno == EWOULDBLOCK) return false;
+    return file_error("lock", path_, errno);
+  }
+
+ private:
+  int descriptor_;
+  std::filesystem::path path_;
+};
+
+class RealFileSystem final : public FileSystem {
+ public:
+  Expected<std::unique_ptr<File>> open(const std::filesystem::path& path, OpenMode mode) override {
+    int flags = O_CLOEXEC;
+    switch (mode) {
+      case OpenMode::kRead: flags |= O_RDONLY; break;
+      case OpenMode::kReadWrite: flags |= O_RDWR; break;
+      case OpenMode::kCreate: flags |= O_RDWR | O_CREAT; break;
+      case OpenMode::kCreateEmpty: flags |= O_RDWR | O_CREAT | O_TRUNC; break;
+    }
+    const int descriptor = uninterrupted([&] { return ::open(path.c_str(), flags, 0644); });
+    if (descriptor < 0) return file_error("open", path, errno);
+    return std::make_unique<RealFile>(descriptor, path);
+  }
+
+  Status rename(const std::filesystem::path& from, const std::filesystem::path& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) return file_error("rename", from, errno);
+    return {};
+  }
+
+  Status unlink(const std::filesystem::path& path) override {
+    if (::unlink(path.c_str()) != 0) return file_error("remove", path, errno);
+    return {};
+  }
+
+  Status sync_directory(const std::filesystem::path& path) override {
+    const int descriptor =
+        uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    if (descriptor < 0) return file_error("open", path, errno);
+    const int result = ::fsync(descriptor);
+    const int code = errno;
+    ::close(descriptor);
+    if (result != 0) return file_error("fsync", path, code);
+    return {};
+  }
+
+  Status create_directory(const std::filesystem::path& path) override {
+    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST)
+      return file_error("create directory", path, errno);
+    return {};
+  }
+
+  Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
+    std::vector<std::string> names;
+    std::error_code code;
+    for (std::filesystem::directory_iterator it(path, code), end; !code && it != end; it.increment(code))
+      names.push_back(it->path().filename().string());
+    if (code) return file_error("list", path, code.value());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+};
+
+}  // namespace
+
+Expected<std::string> FileSystem::read_whole(const std::filesystem::path& path, std::size_t bytes_max) {
+  KAPPA_TRY(const auto file, open(path, OpenMode::kRead));
+  KAPPA_TRY(const std::uint64_t bytes, file->size());
+  if (bytes > bytes_max) return fail(ErrorCode::kTooLarge, 3202, path.string() + " is larger than it can be");
+  std::string content(bytes, '\0');
+  KAPPA_TRY(const std::size_t got, file->pread(std::as_writable_bytes(std::span(content)), 0));
+  content.resize(got);
+  return content;
+}
+
+Status FileSystem::replace_whole(const std::filesystem::path& path, std::string_view content) {
+  std::filesystem::path beside = path;
+  beside += ".tmp";
+  {
+    KAPPA_TRY(const auto file, open(beside, OpenMode::kCreateEmpty));
+    KAPPA_CHECK_OK(file->pwrite(as_bytes(content), 0));
+    KAPPA_CHECK_OK(file->fdatasync());
+  }
+  KAPPA_CHECK_OK(rename(beside, path));
+  return sync_directory(path.parent_path());
+}
+
+FileSystem& real_file_system() {
+  static RealFileSystem instance;
+  return instance;
+}
+
+}  // namespace kappa::log

@@ -1,0 +1,90 @@
+// The seam between the log and the operating system: every byte the log reads or writes goes
+// through a FileSystem, so that a recording or faulting one can stand behind the same code.
+//
+// Promises of an implementation: pwritev() writes everything or fails (short writes and EINTR are
+// its business); nothing is durable before fdatasync() of the file (and sync_directory() for names).
+// Files and mappings may be used from several threads at once. Errors: kIo, kFull for ENOSPC and
+// EDQUOT, kNotFound for a missing file; the errno is in the error.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "proto/bytes.h"
+#include "proto/error.h"
+
+namespace kappa::log {
+
+// A read-only view of a file as large as the file was when it was mapped; coherent with pwritev().
+// The owner must not touch pages that a later truncate() took away.
+class Mapping {
+ public:
+  virtual ~Mapping() = default;
+  [[nodiscard]] virtual Bytes bytes() const = 0;
+};
+
+class File {
+ public:
+  virtual ~File() = default;
+  // Writes every piece, in order, from byte `at` on.
+  virtual Status pwritev(std::span<const iovec> pieces, std::uint64_t at) = 0;
+  // Reads up to out.size() bytes; less only at the end of the file.
+  [[nodiscard]] virtual Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) = 0;
+  // Data and size are on stable storage on return. A failure is final: never call it again for the
+  // same data and believe the answer.
+  virtual Status fdatasync() = 0;
+  // Reserves space for [0, bytes) and extends the file to it.
+  virtual Status allocate(std::uint64_t bytes) = 0;
+  virtual Status truncate(std::uint64_t bytes) = 0;
+  [[nodiscard]] virtual Expected<std::uint64_t> size() = 0;
+  [[nodiscard]] virtual Expected<std::shared_ptr<const Mapping>> map() = 0;
+  // Takes the advisory whole-file lock without waiting; false if another holder excludes it. Held
+  // until the File dies (or the process does).
+  [[nodiscard]] virtual Expected<bool> lock(bool exclusive) = 0;
+
+  // One piece.
+  Status pwrite(Bytes bytes, std::uint64_t at) {
+    // iovec has no const form; the implementation only reads.
+    const iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    return pwritev({&piece, 1}, at);
+  }
+};
+
+enum class OpenMode : std::uint8_t {
+  kRead,         // Must exist.
+  kReadWrite,    // Must exist.
+  kCreate,       // Read and write; created if missing, kept if not.
+  kCreateEmpty,  // Read and write; created, or emptied.
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  [[nodiscard]] virtual Expected<std::unique_ptr<File>> open(const std::filesystem::path& path,
+                                                             OpenMode mode) = 0;
+  // Replaces `to`. Durable after sync_directory().
+  virtual Status rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;
+  virtual Status unlink(const std::filesystem::path& path) = 0;
+  virtual Status sync_directory(const std::filesystem::path& path) = 0;
+  // One level; no error if it exists already.
+  virtual Status create_directory(const std::filesystem::path& path) = 0;
+  // Names of the entries, sorted; kNotFound if the directory is missing.
+  [[nodiscard]] virtual Expected<std::vector<std::string>> list(const std::filesystem::path& path) = 0;
+
+  // Whole content, at most `bytes_max` (kTooLarge above).
+  [[nodiscard]] Expected<std::string> read_whole(const std::filesystem::path& path, std::size_t bytes_max);
+  // Writes `content` beside `path`, syncs it, renames it over `path`, syncs the directory: a crash
+  // leaves the old or the new content.
+  Status replace_whole(const std::filesystem::path& path, std::string_view content);
+};
+
+// The operating system's. Lives as long as the process; no state.
+[[nodiscard]] FileSystem& real_file_system();
+
+}  // namespace kappa::log

@@ -1,0 +1,475 @@
+// The append path: queue, group commit, acknowledgement.
+//
+// No timers: a group is whatever queued up while the one before was being written, and a sync covers
+// whatever was written while the sync before was running. With nothing in flight the caller of
+// pump() does both itself, because a hand-over to a sleeping thread costs about 35 us each way.
+#include <spdlog/spdlog.h>
+
+#include <future>
+
+#include "log/log_impl.h"
+
+namespace kappa::log {
+namespace {
+
+// Up to this much the caller of pump() writes and syncs itself; above, overlapping the write of one
+// group with the sync of another is worth the hand-over.
+constexpr std::size_t kInlineBytesMax = std::size_t{256} << 10;
+// The writer waits while this much is written but not durable.
+constexpr std::size_t kUnsyncedBytesMax = 2 * limits::kGroupBytesMax;
+// W is persisted between one and two of these after the last commit.
+constexpr std::chrono::milliseconds kWatermarkIdle{24};
+
+constexpr std::uint16_t kClosedNumber = 3002;
+
+Error unknown_outcome(const Error& cause) {
+  return {ErrorCode::kClosed, kClosedNumber, "the log failed, so the outcome of this append is unknown: " + cause.message,
+          "restart the server; what it then reports is what was kept", cause.system_errno, {}};
+}
+
+// No control characters, valid UTF-8, not reserved.
+bool valid_topic_name(std::string_view name) {
+  if (name.empty() || name.size() > limits::kTopicNameBytesMax || name.front() == '$') return false;
+  for (std::size_t i = 0; i < name.size();) {
+    const auto byte = [&](std::size_t k) {
+      return k < name.size() ? static_cast<unsigned char>(name[k]) : static_cast<unsigned char>(0);
+    };
+    const unsigned char lead = byte(i);
+    if (lead < 0x20 || lead == 0x7f) return false;
+    std::size_t length = 1;
+    std::uint32_t code = lead;
+    if (lead >= 0x80) {
+      if (lead >= 0xc2 && lead <= 0xdf) length = 2, code = lead & 0x1fu;
+      else if ((lead & 0xf0) == 0xe0) length = 3, code = lead & 0x0fu;
+      else if (lead >= 0xf0 && lead <= 0xf4) length = 4, code = lead & 0x07u;
+      else return false;
+      for (std::size_t k = 1; k < length; ++k) {
+        if ((byte(i + k) & 0xc0) != 0x80) return false;
+        code = code << 6 | (byte(i + k) & 0x3fu);
+      }
+      const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
+      if (overlong || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff) || code < 0xa0) return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+Expected<AppendAck> Log::append(AppendBatch batch) {
+  std::promise<Expected<AppendAck>> promise;
+  auto future = promise.get_future();
+  submit(std::move(batch), [&promise](Expected<AppendAck> ack) { promise.set_value(std::move(ack)); });
+  pump();
+  return future.get();
+}
+
+std::optional<Error> LogImpl::refusal(std::size_t bytes) const {
+  if (fatal_) return unknown_outcome(*fatal_);
+  if (read_only_)
+    return Error{ErrorCode::kReadOnly, 3005, damage_ ? "the log is damaged and read-only: " + *damage_
+                                                     : std::string("the log was opened read-only"),
+                 damage_ ? "kappa verify shows the damage" : "", 0, {}};
+  if (closing_) return Error{ErrorCode::kClosed, kClosedNumber, "the log is closing", {}, 0, {}};
+  if (full_)
+    return Error{ErrorCode::kFull, 3004, "no space for the log: " + full_->message,
+                 "free some space; appends go on by themselves", full_->system_errno, {}};
+  if (queue_bytes_ + bytes > limits::kAppendQueueBytesMax)
+    return Error{ErrorCode::kBusy, 3003, "too many appends are waiting", "slow down and try again", 0, {}};
+  return std::nullopt;
+}
+
+void LogImpl::enqueue(Pending pending) {
+  std::optional<Error> error;
+  {
+    std::lock_guard guard(queue_mutex_);
+    const std::size_t bytes = pending.bytes();
+    error = refusal(bytes);
+    if (!error) {
+      queue_bytes_ += bytes;
+      queue_.push_back(std::move(pending));
+      return;
+    }
+  }
+  if (pending.done) pending.done(std::unexpected(std::move(*error)));
+}
+
+Expected<TopicId> LogImpl::ensure_topic(std::string_view name) {
+  if (!valid_topic_name(name))
+    return fail(ErrorCode::kInvalid, 3020,
+                "a topic name is 1 to " + std::to_string(limits::kTopicNameBytesMax) +
+                    " bytes of UTF-8 without control characters, and does not begin with '$'");
+  Pending pending;
+  {
+    std::lock_guard guard(state_mutex_);
+    const auto found = state_.topic_by_name.find(std::string(name));
+    if (found != state_.topic_by_name.end()) return found->second;
+  }
+  {
+    std::lock_guard guard(queue_mutex_);
+    if (auto error = refusal(0)) return std::unexpected(std::move(*error));
+  }
+  {
+    std::lock_guard guard(state_mutex_);
+    const auto found = state_.topic_by_name.find(std::string(name));
+    if (found != state_.topic_by_name.end()) return found->second;
+    if (state_.topics.size() >= limits::kTopicsMax)
+      return fail(ErrorCode::kTooLarge, 3023, "the log has " + std::to_string(limits::kTopicsMax) + " topics, the most it can have");
+    pending.kind = BatchKind::kTopic;
+    pending.batch.topic = state_.add_topic(name);
+    pending.batch.body = name;
+  }
+  const TopicId id = pending.batch.topic;
+  // Should the queue refuse it, the topic's first batch brings it along.
+  enqueue(std::move(pending));
+  return id;
+}
+
+Status LogImpl::check_batch(AppendBatch& batch, BodySummary& summary) {
+  const auto invalid = [](const char* what) { return fail(ErrorCode::kInvalid, 3022, what); };
+  if (batch.body.size() > limits::kBatchBytesMax || batch.uncompressed_length > limits::kBatchBytesMax ||
+      batch.count > limits::kBatchEventsMax)
+    return fail(ErrorCode::kTooLarge, 3006, "batch over the limits of a batch");
+  if (batch.codec != Codec::kNone && batch.codec != Codec::kZstd) return invalid("unknown codec");
+  if (batch.codec == Codec::kNone && batch.uncompressed_length == 0)
+    batch.uncompressed_length = static_cast<std::uint32_t>(batch.body.size());
+  if (batch.codec == Codec::kNone && batch.uncompressed_length != batch.body.size())
+    return invalid("the uncompressed length is not the body's");
+  if (batch.topic == kSystemTopic) return invalid("the system topic takes no appends");
+  {
+    std::lock_guard guard(state_mutex_);
+    if (batch.topic.value() >= state_.topics.size() || state_.topics[batch.topic.value()].name.empty())
+      return fail(ErrorCode::kNotFound, 3024, "no topic has the id " + std::to_string(batch.topic.value()));
+  }
+  if (batch.producer_sequence > std::numeric_limits<std::uint64_t>::max() - batch.count)
+    return invalid("the producer sequence overflows");
+  const std::uint64_t hash = hash_body(as_bytes(batch.body));
+  if (batch.body_hash && *batch.body_hash != hash) return invalid("the body does not match its hash");
+  batch.body_hash = hash;
+  if (batch.summary) {
+    summary = *batch.summary;
+  } else if (batch.codec == Codec::kNone) {
+    KAPPA_TRY(summary, validate_body(as_bytes(batch.body), batch.count));
+  } else {
+    KAPPA_TRY(const std::string plain, decompress_body(as_bytes(batch.body), batch.uncompressed_length));
+    KAPPA_TRY(summary, validate_body(as_bytes(plain), batch.count));
+  }
+  return {};
+}
+
+void LogImpl::submit(AppendBatch batch, AppendCallback done) {
+  Pending pending;
+  if (batch.count == 0 && batch.body.empty()) {
+    AppendAck ack;
+    ack.base_offset = durable_end();
+    ack.durability = options_.durability;
+    if (done) done(ack);
+    return;
+  }
+  Status checked = batch.count == 0 ? fail(ErrorCode::kInvalid, 3022, "a body without events")
+                                    : check_batch(batch, pending.summary);
+  if (!checked) {
+    if (checked.error().code == ErrorCode::kCorrupt) checked.error().code = ErrorCode::kInvalid;
+    if (done) done(std::unexpected(std::move(checked).error()));
+    return;
+  }
+  pending.durability = options_.durability;
+  pending.batch = std::move(batch);
+  pending.done = std::move(done);
+  enqueue(std::move(pending));
+}
+
+Expected<Offset> LogImpl::append_system(std::string key, std::string value) {
+  BatchBuilder builder;
+  if (key.empty()) return fail(ErrorCode::kInvalid, 3025, "a system record needs a key");
+  KAPPA_CHECK_OK(builder.add({.value = value, .key = key, .timestamp = {}, .headers = {}}));
+  Pending pending;
+  pending.kind = BatchKind::kCatalog;
+  pending.batch.topic = kSystemTopic;
+  pending.batch.count = 1;
+  pending.batch.body = builder.take();
+  pending.batch.uncompressed_length = static_cast<std::uint32_t>(pending.batch.body.size());
+  pending.batch.body_hash = hash_body(as_bytes(pending.batch.body));
+  pending.summary.all_timestamps_explicit = false;
+  pending.system_key = std::move(key);
+  pending.system_value = std::move(value);
+  std::promise<Expected<AppendAck>> promise;
+  auto future = promise.get_future();
+  pending.done = [&promise](Expected<AppendAck> ack) { promise.set_value(std::move(ack)); };
+  enqueue(std::move(pending));
+  pump();
+  KAPPA_TRY(const AppendAck ack, future.get());
+  return ack.base_offset;
+}
+
+void LogImpl::pump() {
+  std::deque<Pending> work;
+  {
+    std::lock_guard guard(queue_mutex_);
+    if (queue_.empty() || fatal_) {
+      if (!queue_.empty()) writer_wake_.notify_one();
+      return;
+    }
+    // The margin keeps a roll, which may wait for the preparer, off the caller's thread.
+    const bool idle = !writing_ && !syncing_ && written_.empty() && queue_bytes_ <= kInlineBytesMax &&
+                      write_at_ + queue_bytes_ + 2 * kInlineBytesMax < capacity_;
+    if (!idle) {
+      if (!writing_) writer_wake_.notify_one();
+      return;
+    }
+    writing_ = true;
+    work.swap(queue_);
+    queue_bytes_ = 0;
+  }
+  std::vector<Group> groups;
+  write_all(std::move(work), groups);
+  const bool written_only = options_.durability == Durability::kWritten;
+  {
+    std::lock_guard guard(queue_mutex_);
+    writing_ = false;
+    if (!queue_.empty()) writer_wake_.notify_one();
+    if (written_only) {
+      for (Group& group : groups) written_.push_back(std::move(group));
+      sync_wake_.notify_one();
+      return;
+    }
+    syncing_ = true;
+  }
+  sync_and_complete(groups);
+  {
+    std::lock_guard guard(queue_mutex_);
+    syncing_ = false;
+    if (!written_.empty() || stop_sync_) sync_wake_.notify_one();
+  }
+}
+
+// Writer role. Every pending of `work` ends in a group, written or settled with an error.
+void LogImpl::write_all(std::deque<Pending> work, std::vector<Group>& groups) {
+  while (!work.empty()) {
+    Group group;
+    const Status written = write_group(work, group);
+    if (!written) {
+      const bool full = written.error().code == ErrorCode::kFull;
+      Error error = written.error();
+      if (full) {
+        error.number = 3004;
+        error.hint = "free some space; appends go on by themselves";
+        std::lock_guard guard(queue_mutex_);
+        full_ = written.error();
+      } else {
+        set_fatal(written.error());
+        error = unknown_outcome(written.error());
+        for (Completion& completion : group.completions) completion.result = std::unexpected(error);
+      }
+      for (Pending& pending : work) settle(pending, group, std::unexpected(error));
+      work.clear();
+      group.bytes = 0;
+      group.changes.clear();
+      group.records.clear();
+      group.end_position = LogPosition(written_position_.load());
+      group.end_offset = Offset(written_offset_.load());
+    }
+    if (options_.durability == Durability::kWritten) acknowledge_written(group);
+    groups.push_back(std::move(group));
+  }
+}
+
+void LogImpl::writer_loop() {
+  std::unique_lock lock(queue_mutex_);
+  for (;;) {
+    writer_wake_.wait(lock, [this] {
+      return !writing_ && (queue_.empty() ? closing_ : unsynced_bytes_ < kUnsyncedBytesMax || fatal_);
+    });
+    if (queue_.empty()) return;
+    std::deque<Pending> work;
+    std::size_t bytes = 0;
+    while (!queue_.empty() && bytes < limits::kGroupBytesMax) {
+      bytes += queue_.front().bytes();
+      work.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
+    queue_bytes_ -= bytes;
+    if (fatal_) {
+      const Error error = unknown_outcome(*fatal_);
+      lock.unlock();
+      for (Pending& pending : work)
+        if (pending.done) pending.done(std::unexpected(error));
+      lock.lock();
+      continue;
+    }
+    writing_ = true;
+    lock.unlock();
+    std::vector<Group> groups;
+    write_all(std::move(work), groups);
+    lock.lock();
+    writing_ = false;
+    for (Group& group : groups) {
+      unsynced_bytes_ += group.bytes;
+      written_.push_back(std::move(group));
+    }
+    if (!syncing_) sync_wake_.notify_one();
+  }
+}
+
+void LogImpl::sync_loop() {
+  std::unique_lock lock(queue_mutex_);
+  for (;;) {
+    const auto runnable = [this] { return !syncing_ && (!written_.empty() || stop_sync_); };
+    if (!watermark_dirty_) {
+      sync_wake_.wait(lock, [&] { return runnable() || watermark_dirty_; });
+    } else {
+      sync_wake_.wait_for(lock, kWatermarkIdle, runnable);
+    }
+    if (runnable()) {
+      if (written_.empty()) return;
+      std::vector<Group> groups = std::move(written_);
+      written_.clear();
+      std::size_t bytes = 0;
+      for (const Group& group : groups) bytes += group.bytes;
+      syncing_ = true;
+      lock.unlock();
+      sync_and_complete(groups);
+      lock.lock();
+      syncing_ = false;
+      unsynced_bytes_ -= std::min(unsynced_bytes_, bytes);
+      if (!queue_.empty() || closing_) writer_wake_.notify_one();
+      continue;
+    }
+    if (watermark_dirty_ && !fatal_ && std::chrono::steady_clock::now() - last_commit_ >= kWatermarkIdle) {
+      watermark_dirty_ = false;
+      lock.unlock();
+      // Off the ack path. A failure here is as final as any failed sync.
+      if (Status stored = control_->write(durable_position(), durable_end()); !stored) set_fatal(stored.error());
+      lock.lock();
+    } else if (fatal_) {
+      watermark_dirty_ = false;
+    }
+  }
+}
+
+// Sync role.
+void LogImpl::sync_and_complete(std::vector<Group>& groups) {
+  {
+    std::unique_lock lock(queue_mutex_);
+    if (fatal_) {
+      const Error error = *fatal_;
+      lock.unlock();
+      fail_groups(groups, error);
+      return;
+    }
+  }
+  bool strict = false;
+  const auto work = [&]() -> Status {
+    File* dirty = nullptr;
+    const auto flush = [&]() -> Status {
+      if (dirty == nullptr) return {};
+      const auto begin = std::chrono::steady_clock::now();
+      KAPPA_CHECK_OK(dirty->fdatasync());
+      const auto spent = std::chrono::steady_clock::now() - begin;
+      syncs_.fetch_add(1, std::memory_order_relaxed);
+      sync_micros_.fetch_add(
+          static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()),
+          std::memory_order_relaxed);
+      return {};
+    };
+    for (const Group& group : groups) {
+      strict = strict || group.strict;
+      if (group.seal_before) {
+        // In order: the segment before, the name of the new one, the new one.
+        KAPPA_CHECK_OK(flush());
+        dirty = nullptr;
+        KAPPA_CHECK_OK(files_.sync_directory(options_.directory));
+      }
+      if (group.bytes > 0) dirty = group.file.get();
+    }
+    KAPPA_CHECK_OK(flush());
+    if (strict) KAPPA_CHECK_OK(control_->write(groups.back().end_position, groups.back().end_offset));
+    return {};
+  };
+  if (Status done = work(); !done) {
+    set_fatal(done.error());
+    fail_groups(groups, done.error());
+    return;
+  }
+  publish(groups, strict);
+}
+
+void LogImpl::publish(std::vector<Group>& groups, bool watermark_stored) {
+  bool advanced = false;
+  {
+    std::lock_guard guard(state_mutex_);
+    for (Group& group : groups) {
+      for (const DurableChange& change : group.changes) {
+        state_.topics[change.topic.value()].durable_sequence = change.next_sequence;
+        if (change.producer.value() != 0)
+          state_.producers.make_durable({change.topic, change.producer}, change.producer_epoch,
+                                        change.producer_next, change.end_offset);
+      }
+      for (const SystemRecord& record : group.records)
+        put_record(durable_records_, record.key, record.value, record.offset);
+      advanced = advanced || group.bytes > 0;
+    }
+  }
+  if (advanced) {
+    // Position first: a reader that sees the offset may read up to it.
+    durable_position_.store(groups.back().end_position.value(), std::memory_order_release);
+    durable_offset_.store(groups.back().end_offset.value(), std::memory_order_release);
+    std::lock_guard guard(queue_mutex_);
+    last_commit_ = std::chrono::steady_clock::now();
+    if (!watermark_dirty_ && !watermark_stored) {
+      watermark_dirty_ = true;
+      sync_wake_.notify_one();
+    }
+  }
+  for (Group& group : groups)
+    for (Completion& completion : group.completions) completion.done(std::move(completion.result));
+  if (advanced) notify_durable();
+  for (Group& group : groups)
+    if (group.seal_before) preparer_->seal(std::move(*group.seal_before));
+}
+
+void LogImpl::acknowledge_written(Group& group) {
+  std::vector<Completion> later;
+  for (Completion& completion : group.completions) {
+    if (completion.durability == Durability::kWritten)
+      completion.done(std::move(completion.result));
+    else
+      later.push_back(std::move(completion));
+  }
+  group.completions = std::move(later);
+}
+
+void LogImpl::fail_groups(std::vector<Group>& groups, const Error& error) {
+  for (Group& group : groups)
+    for (Completion& completion : group.completions)
+      completion.done(completion.result ? std::unexpected(unknown_outcome(error)) : std::move(completion.result));
+}
+
+void LogImpl::set_fatal(const Error& error) {
+  {
+    std::lock_guard guard(queue_mutex_);
+    if (fatal_) return;
+    fatal_ = error;
+  }
+  spdlog::critical("log: {}; appends are refused, the process must stop", to_string(error));
+  writer_wake_.notify_all();
+  notify_durable();  // So that whoever waits for events looks and sees the error.
+}
+
+void LogImpl::notify_durable() {
+  std::lock_guard guard(subscribers_mutex_);
+  for (const auto& [token, notify] : subscribers_) notify();
+}
+
+std::uint64_t LogImpl::subscribe_durable(std::function<void()> notify) {
+  std::lock_guard guard(subscribers_mutex_);
+  subscribers_.emplace_back(next_token_, std::move(notify));
+  return next_token_++;
+}
+void LogImpl::unsubscribe_durable(std::uint64_t token) {
+  std::lock_guard guard(subscribers_mutex_);
+  std::erase_if(subscribers_, [token](const auto& entry) { return entry.first == token; });
+}
+
+}  // namespace kappa::log

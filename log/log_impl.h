@@ -1,0 +1,188 @@
+// The log behind the façade: tables, queue, the three threads and what they share.
+//
+// Threads. Any thread submits and reads. The *writer role* (the writer thread, or a caller of pump()
+// while the log is idle) owns active_*; writing_ says that it is taken. The *sync role* (the sync
+// thread, or that same caller) makes groups durable in order; syncing_ says that it is taken. The
+// preparer makes and seals segment files.
+// Locks, never taken in the other direction: queue_mutex_ -> nothing; state_mutex_ -> nothing. No lock
+// is held over I/O or over a callback, except subscribers_mutex_ over notifications.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "log/control_file.h"
+#include "log/log.h"
+#include "log/log_state.h"
+#include "log/preparer.h"
+#include "log/recover.h"
+#include "log/segment.h"
+
+namespace kappa::log {
+
+// A batch in the queue.
+struct Pending {
+  BatchKind kind = BatchKind::kEvents;
+  Durability durability = Durability::kSync;
+  AppendBatch batch;  // kTopic: the body is the name.
+  BodySummary summary;
+  std::string system_key, system_value;  // kCatalog.
+  AppendCallback done;                   // May be empty.
+  [[nodiscard]] std::size_t bytes() const { return kBatchHeaderBytes + batch.body.size(); }
+};
+
+struct Completion {
+  AppendCallback done;
+  Expected<AppendAck> result;
+  Durability durability;
+};
+
+// What a batch changes once it is durable.
+struct DurableChange {
+  TopicId topic;
+  std::uint64_t next_sequence = 0;
+  ProducerId producer;
+  std::uint32_t producer_epoch = 0;
+  std::uint64_t producer_next = 0;
+  Offset end_offset;
+};
+
+// Batches that were written together, into one segment.
+struct Group {
+  std::shared_ptr<File> file;
+  LogPosition end_position;
+  Offset end_offset;
+  std::size_t bytes = 0;
+  std::uint64_t events = 0;
+  bool strict = false;
+  std::vector<Completion> completions;
+  std::vector<DurableChange> changes;
+  std::vector<SystemRecord> records;
+  std::optional<SealJob> seal_before;  // The segment before, when this group is a segment's first.
+};
+
+class LogImpl final : public Log {
+ public:
+  LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& recovered);
+  ~LogImpl() override;
+  // Control page of the new epoch, active file, threads.
+  Status start_writing(Recovered& recovered);
+
+  Expected<TopicId> ensure_topic(std::string_view name) override;
+  void submit(AppendBatch batch, AppendCallback done) override;
+  void pump() override;
+  Expected<Offset> append_system(std::string key, std::string value) override;
+  std::vector<SystemRecord> system_records() const override;
+
+  std::optional<TopicInfo> find_topic(std::string_view name) const override;
+  std::optional<TopicInfo> topic(TopicId id) const override;
+  std::vector<TopicInfo> topics() const override;
+  Offset start() const override { return log_start_; }
+  Offset durable_end() const override { return Offset(durable_offset_.load(std::memory_order_acquire)); }
+  std::unique_ptr<LogReader> reader(Offset from, ReadFilter filter) override;
+  Expected<Offset> offset_at_time(Timestamp time) override;
+  Expected<Offset> offset_before_end(TopicId topic, std::uint64_t count) override;
+  Expected<PrefixMark> mark(Offset offset) override;
+  ProducerState producer(TopicId topic, ProducerId id) const override;
+  std::uint64_t subscribe_durable(std::function<void()> notify) override;
+  void unsubscribe_durable(std::uint64_t token) override;
+  LogStatus status() const override;
+  std::optional<Error> fatal_error() const override;
+
+  // For readers.
+  [[nodiscard]] LogPosition durable_position() const {
+    return LogPosition(durable_position_.load(std::memory_order_acquire));
+  }
+  [[nodiscard]] SegmentList& segments() { return segments_; }
+  [[nodiscard]] bool may_repair_indexes() const { return !read_only_; }
+  // The batch that holds `offset` (start() <= offset < durable_end()), in `map`'s bytes.
+  struct Located {
+    FoundBatch batch;
+    std::shared_ptr<const Mapping> map;
+    std::shared_ptr<Segment> segment;
+  };
+  [[nodiscard]] Expected<Located> locate(Offset offset);
+
+ private:
+  // log_append.cc: the queue and the threads.
+  [[nodiscard]] std::optional<Error> refusal(std::size_t bytes) const;  // Needs queue_mutex_.
+  void enqueue(Pending pending);
+  [[nodiscard]] Status check_batch(AppendBatch& batch, BodySummary& summary);
+  void writer_loop();
+  void sync_loop();
+  void write_all(std::deque<Pending> work, std::vector<Group>& groups);
+  void sync_and_complete(std::vector<Group>& groups);
+  void publish(std::vector<Group>& groups, bool watermark_stored);
+  void acknowledge_written(Group& group);
+  void fail_groups(std::vector<Group>& groups, const Error& error);
+  void set_fatal(const Error& error);
+  void notify_durable();
+
+  // group_write.cc: the writer role.
+  struct Gather;
+  Status write_group(std::deque<Pending>& work, Group& group);
+  bool build(std::deque<Pending>& work, Group& group, Gather& gather);
+  void settle(Pending& pending, Group& group, Expected<AppendAck> result);
+  Status roll(std::uint64_t bytes_needed, Group& group);
+
+  LogOptions options_;
+  FileSystem& files_;
+  Clock& clock_;
+  std::unique_ptr<File> lock_;
+  LogId id_;
+  bool read_only_;
+  WriterEpoch epoch_;
+  Offset log_start_;
+  std::optional<std::string> damage_;
+  std::string recovery_;
+
+  SegmentList segments_;
+  std::unique_ptr<ControlFile> control_;
+  std::unique_ptr<Preparer> preparer_;
+
+  mutable std::mutex state_mutex_;
+  LogState state_;                 // As written (reserved).
+  SystemRecords durable_records_;  // As durable.
+
+  // Writer role.
+  std::shared_ptr<Segment> active_;
+  std::shared_ptr<File> active_file_;
+  std::uint64_t write_at_ = 0;
+  std::uint64_t capacity_ = 0;
+  std::uint64_t previous_hash_ = 0;
+  std::string arena_;  // Headers and small bodies of the group being written; kept for its capacity.
+
+  mutable std::mutex queue_mutex_;
+  std::condition_variable writer_wake_, sync_wake_;
+  std::deque<Pending> queue_;
+  std::size_t queue_bytes_ = 0;
+  std::vector<Group> written_;  // Waiting for the sync role.
+  std::size_t unsynced_bytes_ = 0;
+  bool writing_ = false;
+  bool syncing_ = false;
+  bool closing_ = false;
+  bool stop_sync_ = false;
+  bool watermark_dirty_ = false;
+  std::chrono::steady_clock::time_point last_commit_;
+  std::optional<Error> fatal_;
+  std::optional<Error> full_;
+
+  std::atomic<std::uint64_t> durable_position_{0};
+  std::atomic<std::uint64_t> durable_offset_{0};
+  std::atomic<std::uint64_t> written_position_{0};
+  std::atomic<std::uint64_t> written_offset_{0};
+  std::atomic<std::uint64_t> events_appended_{0}, bytes_appended_{0}, syncs_{0}, sync_micros_{0};
+  std::atomic<std::uint64_t> bytes_on_disk_{0};
+
+  std::mutex subscribers_mutex_;
+  std::vector<std::pair<std::uint64_t, std::function<void()>>> subscribers_;
+  std::uint64_t next_token_ = 1;
+
+  std::thread writer_thread_, sync_thread_;
+};
+
+}  // namespace kappa::log

@@ -1,0 +1,154 @@
+// Opening and closing the log.
+#include <spdlog/spdlog.h>
+
+#include "log/log_impl.h"
+
+namespace kappa::log {
+namespace {
+
+struct SystemClock final : Clock {
+  Timestamp now() override {
+    return Timestamp(std::chrono::duration_cast<std::chrono::microseconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count());
+  }
+};
+Clock& system_clock() {
+  static SystemClock clock;
+  return clock;
+}
+
+}  // namespace
+
+const char* name_of(Durability durability) {
+  switch (durability) {
+    case Durability::kSync: return "sync";
+    case Durability::kWritten: return "written";
+    case Durability::kStrict: return "strict";
+  }
+  return "unknown";
+}
+
+Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
+  FileSystem& files = options.files != nullptr ? *options.files : real_file_system();
+  if (options.segment_bytes < limits::kSegmentBytesMin || options.segment_bytes > limits::kSegmentBytesMax)
+    return fail(ErrorCode::kInvalid, 3021,
+                "segment size must be " + std::to_string(limits::kSegmentBytesMin) + " to " +
+                    std::to_string(limits::kSegmentBytesMax) + " bytes");
+  if (options.prepared_segments > 8)
+    return fail(ErrorCode::kInvalid, 3021, "at most 8 segments can be kept prepared");
+  // Zero pieces and pages line up.
+  options.segment_bytes = (options.segment_bytes + 4095) / 4096 * 4096;
+  if (!options.read_only) KAPPA_CHECK_OK(files.create_directory(options.directory));
+  KAPPA_TRY(auto lock, files.open(options.directory / kLockName,
+                                  options.read_only ? OpenMode::kRead : OpenMode::kCreate));
+  KAPPA_TRY(const bool locked, lock->lock(!options.read_only));
+  if (!locked)
+    return fail(ErrorCode::kBusy, 3001, "another process has the log " + options.directory.string() + " open",
+                "stop it first, or ask it (kappa status)");
+  auto recovered = recover(files, options.directory, options.read_only);
+  if (!recovered && !options.read_only) {
+    // Nothing there yet, or a creation that a crash cut short: no segment has ever had its name.
+    KAPPA_TRY(const auto names, files.list(options.directory));
+    bool any_segment = false;
+    for (const std::string& name : names) any_segment = any_segment || parse_segment_name(name).has_value();
+    bool fresh = recovered.error().code == ErrorCode::kNotFound;
+    if (!fresh && recovered.error().number == 3114) {
+      KAPPA_TRY(const std::string bytes, files.read_whole(options.directory / kManifestName, kManifestBytesMax));
+      const auto manifest = decode_manifest(bytes);
+      fresh = manifest && manifest->sealed.empty();
+      if (const auto control = files.read_whole(options.directory / kControlName, 4 * kControlPageBytes)) {
+        const auto page = decode_control(as_bytes(*control));
+        fresh = fresh && page && page->watermark == LogPosition(0) && page->writer_epoch == WriterEpoch(0);
+      } else {
+        fresh = false;
+      }
+    }
+    if (any_segment || !fresh) {
+      if (recovered.error().code == ErrorCode::kNotFound)
+        return fail(ErrorCode::kCorrupt, 3112, "there are segment files but no manifest in " + options.directory.string(),
+                    "restore MANIFEST and CONTROL from a copy of the directory");
+      return std::unexpected(std::move(recovered).error());
+    }
+    KAPPA_CHECK_OK(initialize(files, options.directory, options.segment_bytes));
+    recovered = recover(files, options.directory, false);
+  }
+  if (!recovered) return std::unexpected(std::move(recovered).error());
+  if (recovered->damage) spdlog::error("log: {}", *recovered->damage);
+  auto log = std::make_unique<LogImpl>(std::move(options), std::move(lock), *recovered);
+  KAPPA_CHECK_OK(log->start_writing(*recovered));
+  return log;
+}
+
+LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& recovered)
+    : options_(std::move(options)),
+      files_(options_.files != nullptr ? *options_.files : real_file_system()),
+      clock_(options_.clock != nullptr ? *options_.clock : system_clock()),
+      lock_(std::move(lock)),
+      id_(recovered.manifest.log_id),
+      read_only_(options_.read_only || recovered.damage.has_value()),
+      epoch_(recovered.control ? recovered.control->writer_epoch : WriterEpoch(0)),
+      log_start_(recovered.manifest.log_start),
+      damage_(recovered.damage),
+      recovery_(recovered.summary),
+      state_(std::move(recovered.state)) {
+  for (auto& segment : recovered.segments) segments_.add(segment);
+  durable_records_ = state_.system;
+  active_ = recovered.segments.back();
+  write_at_ = recovered.end_at;
+  previous_hash_ = recovered.chain.header_hash;
+  durable_position_ = written_position_ = recovered.end_position.value();
+  durable_offset_ = written_offset_ = recovered.chain.next_offset.value();
+  bytes_on_disk_ = recovered.bytes_on_disk;
+}
+
+Status LogImpl::start_writing(Recovered& recovered) {
+  if (read_only_) return {};
+  ControlPage current = *recovered.control;
+  KAPPA_TRY(auto control, files_.open(options_.directory / kControlName, OpenMode::kReadWrite));
+  control_ = std::make_unique<ControlFile>(std::move(control), current);
+  epoch_ = current.writer_epoch + 1;
+  KAPPA_CHECK_OK(control_->begin_epoch(epoch_, durable_position(), durable_end()));
+  KAPPA_TRY(auto active, files_.open(active_->path(), OpenMode::kReadWrite));
+  active_file_ = std::move(active);
+  KAPPA_TRY(capacity_, active_file_->size());
+  preparer_ = std::make_unique<Preparer>(
+      Preparer::Options{files_, options_.directory, options_.segment_bytes, options_.prepared_segments},
+      recovered.manifest,
+      [this] {
+        std::lock_guard guard(queue_mutex_);
+        full_.reset();
+      },
+      [this](Error error) { set_fatal(error); });
+  for (std::size_t i = segments_.size() - recovered.unsealed; i + 1 < segments_.size(); ++i) {
+    auto segment = segments_.at(i);
+    KAPPA_TRY(std::shared_ptr<File> file, files_.open(segment->path(), OpenMode::kReadWrite));
+    preparer_->seal({segment, file});
+  }
+  writer_thread_ = std::thread([this] { writer_loop(); });
+  sync_thread_ = std::thread([this] { sync_loop(); });
+  return {};
+}
+
+LogImpl::~LogImpl() {
+  {
+    std::lock_guard guard(queue_mutex_);
+    closing_ = true;
+  }
+  writer_wake_.notify_all();
+  if (writer_thread_.joinable()) writer_thread_.join();
+  {
+    std::lock_guard guard(queue_mutex_);
+    stop_sync_ = true;
+  }
+  sync_wake_.notify_all();
+  if (sync_thread_.joinable()) sync_thread_.join();
+  // A clean end leaves nothing to doubt: W is the end.
+  if (control_ && !fatal_) {
+    if (Status stored = control_->write(durable_position(), durable_end()); !stored)
+      spdlog::error("log: {}", to_string(stored.error()));
+  }
+  preparer_.reset();
+}
+
+}  // namespace kappa::log

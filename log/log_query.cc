@@ -1,0 +1,193 @@
+// Questions about the log that need no reader: topics, producers, times, marks, status.
+#include <algorithm>
+
+#include "log/log_impl.h"
+
+namespace kappa::log {
+namespace {
+
+TopicInfo info_of(std::size_t id, const TopicEntry& topic) {
+  return {TopicId(static_cast<std::uint32_t>(id)), topic.name, TopicSequence(topic.durable_sequence)};
+}
+
+}  // namespace
+
+std::optional<TopicInfo> LogImpl::find_topic(std::string_view name) const {
+  std::lock_guard guard(state_mutex_);
+  const auto found = state_.topic_by_name.find(std::string(name));
+  if (found == state_.topic_by_name.end()) return std::nullopt;
+  return info_of(found->second.value(), state_.topics[found->second.value()]);
+}
+
+std::optional<TopicInfo> LogImpl::topic(TopicId id) const {
+  std::lock_guard guard(state_mutex_);
+  if (id.value() >= state_.topics.size() || state_.topics[id.value()].name.empty()) return std::nullopt;
+  return info_of(id.value(), state_.topics[id.value()]);
+}
+
+std::vector<TopicInfo> LogImpl::topics() const {
+  std::lock_guard guard(state_mutex_);
+  std::vector<TopicInfo> all;
+  for (std::size_t id = 0; id < state_.topics.size(); ++id)
+    if (!state_.topics[id].name.empty()) all.push_back(info_of(id, state_.topics[id]));
+  return all;
+}
+
+std::vector<SystemRecord> LogImpl::system_records() const {
+  std::lock_guard guard(state_mutex_);
+  std::vector<SystemRecord> records;
+  records.reserve(durable_records_.size());
+  for (const auto& [key, record] : durable_records_) records.push_back(record);
+  std::sort(records.begin(), records.end(),
+            [](const SystemRecord& a, const SystemRecord& b) { return a.offset < b.offset; });
+  return records;
+}
+
+ProducerState LogImpl::producer(TopicId topic, ProducerId id) const {
+  std::lock_guard guard(state_mutex_);
+  return state_.producers.durable_state({topic, id});
+}
+
+Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
+  Located located;
+  located.segment = segments_.at(segments_.find(offset));
+  if (!located.segment) return fail(ErrorCode::kCorrupt, 3114, "the log has no segment that can be read");
+  KAPPA_TRY(located.map, located.segment->mapping());
+  segments_.touch(located.segment);
+  const SegmentHeader& header = located.segment->header();
+  KAPPA_TRY(std::uint64_t at,
+            located.segment->with_index(may_repair_indexes(),
+                                        [&](const SegmentIndex& index) { return index.seek_offset(offset); }));
+  const std::uint64_t end = std::min(located.segment->end(), file_byte(header, durable_position()));
+  const Bytes file = located.map->bytes().first(std::min<std::size_t>(located.map->bytes().size(), end));
+  while (at < end) {
+    KAPPA_TRY(located.batch, batch_at(file, header, at, false));
+    if (located.batch.header.has_offsets() && located.batch.header.end_offset() > offset) return located;
+    at = located.batch.end();
+  }
+  return fail(ErrorCode::kCorrupt, 3130, "offset " + std::to_string(offset.value()) + " is not where it should be");
+}
+
+Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
+  const Offset end = durable_end();
+  // The last segment that begins before `time` holds the answer, or the segment after it begins with it.
+  std::size_t low = 0;
+  std::size_t high = segments_.size();
+  while (low < high) {
+    const std::size_t middle = (low + high) / 2;
+    const auto segment = segments_.at(middle);
+    KAPPA_TRY(const Timestamp last, segment->with_index(may_repair_indexes(), [](const SegmentIndex& index) {
+      return index.footer().last_append_time;
+    }));
+    segments_.touch(segment);
+    if (last < time) low = middle + 1;
+    else high = middle;
+  }
+  for (; low < segments_.size(); ++low) {
+    const auto segment = segments_.at(low);
+    const SegmentHeader& header = segment->header();
+    KAPPA_TRY(const auto map, segment->mapping());
+    KAPPA_TRY(std::uint64_t at, segment->with_index(may_repair_indexes(), [&](const SegmentIndex& index) {
+      return index.seek_time(time);
+    }));
+    const LogPosition durable = durable_position();
+    if (durable < header.base_position) break;
+    const std::uint64_t limit = std::min(segment->end(), file_byte(header, durable));
+    const Bytes file = map->bytes().first(std::min<std::size_t>(map->bytes().size(), limit));
+    while (at < limit) {
+      KAPPA_TRY(const FoundBatch batch, batch_at(file, header, at, false));
+      if (batch.header.has_offsets() && batch.header.append_time >= time) return batch.header.base_offset;
+      at = batch.end();
+    }
+  }
+  return end;
+}
+
+Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) {
+  std::uint64_t next = 0;
+  const Offset end = durable_end();
+  {
+    std::lock_guard guard(state_mutex_);
+    if (topic.value() >= state_.topics.size() || state_.topics[topic.value()].name.empty())
+      return fail(ErrorCode::kNotFound, 3024, "no topic has the id " + std::to_string(topic.value()));
+    next = state_.topics[topic.value()].durable_sequence;
+  }
+  if (count == 0 || next == 0) return end;
+  const std::uint64_t wanted = next > count ? next - count : 0;
+  // From the newest segment back to the one that holds the wanted sequence, or the oldest kept.
+  std::optional<Offset> oldest;
+  for (std::size_t i = segments_.size(); i-- > 0;) {
+    const auto segment = segments_.at(i);
+    if (segment->header().base_position > durable_position()) continue;
+    KAPPA_TRY(const auto map, segment->mapping());
+    const auto sequence_at = [&](std::uint64_t at) { return batch_at(map->bytes(), segment->header(), at, false); };
+    KAPPA_TRY(const auto answer, segment->with_index(may_repair_indexes(), [&](const SegmentIndex& index)
+                                                                               -> Expected<std::optional<Offset>> {
+      const auto held = index.topic(topic);
+      if (!held) return std::optional<Offset>{};
+      std::size_t low = 0;
+      std::size_t high = index.topic_batches(topic);
+      // The last batch that begins at or before the wanted sequence.
+      while (high - low > 1) {
+        const std::size_t middle = (low + high) / 2;
+        KAPPA_TRY(const FoundBatch batch, sequence_at(index.topic_batch_at(topic, middle)));
+        (batch.header.base_sequence.value() <= wanted ? low : high) = middle;
+      }
+      KAPPA_TRY(const FoundBatch batch, sequence_at(index.topic_batch_at(topic, low)));
+      const std::uint64_t base = batch.header.base_sequence.value();
+      oldest = batch.header.base_offset;
+      if (base > wanted) return std::optional<Offset>{};
+      return std::optional<Offset>(batch.header.base_offset + (wanted - base));
+    }));
+    segments_.touch(segment);
+    if (!answer) return std::unexpected(answer.error());
+    if (*answer) return **answer;
+  }
+  return oldest.value_or(end);
+}
+
+Expected<PrefixMark> LogImpl::mark(Offset offset) {
+  if (offset > durable_end())
+    return fail(ErrorCode::kInvalid, 3012, "offset " + std::to_string(offset.value()) + " is past the durable end");
+  if (offset < start() || (offset == start() && offset.value() != 0))
+    return fail(ErrorCode::kNotFound, 3010, "offset " + std::to_string(offset.value()) + " is below the log's start");
+  PrefixMark mark;
+  mark.offset = offset;
+  if (offset.value() == 0) return mark;
+  KAPPA_TRY(const Located located, locate(offset - 1));
+  mark.writer_epoch = located.batch.header.writer_epoch;
+  mark.header_hash = located.batch.header_hash;
+  return mark;
+}
+
+LogStatus LogImpl::status() const {
+  LogStatus status;
+  status.log_id = id_.text();
+  status.start = start();
+  status.durable_position = durable_position();
+  status.durable_end = durable_end();
+  status.written_position = LogPosition(written_position_.load());
+  status.written_end = Offset(written_offset_.load());
+  status.writer_epoch = epoch_;
+  status.durability = options_.durability;
+  status.segments = segments_.size();
+  status.bytes_on_disk = bytes_on_disk_.load();
+  status.events_appended = events_appended_.load();
+  status.bytes_appended = bytes_appended_.load();
+  status.syncs = syncs_.load();
+  status.sync_micros_total = sync_micros_.load();
+  status.read_only = read_only_;
+  status.damage = damage_;
+  status.recovery = recovery_;
+  std::lock_guard guard(queue_mutex_);
+  status.queue_bytes = queue_bytes_;
+  status.full = full_.has_value();
+  return status;
+}
+
+std::optional<Error> LogImpl::fatal_error() const {
+  std::lock_guard guard(queue_mutex_);
+  return fatal_;
+}
+
+}  // namespace kappa::log

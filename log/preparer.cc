@@ -1,0 +1,265 @@
+// Preparing and sealing segment files.
+#include "log/preparer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+namespace kappa::log {
+namespace {
+
+// One piece of zeros: large enough for the device, small enough to let a seal go between two.
+constexpr std::size_t kZeroPieceBytes = std::size_t{1} << 20;
+// How often a full disk is tried again.
+constexpr std::chrono::milliseconds kRetryInterval{200};
+constexpr std::string_view kPreparedPrefix = "prepared-";
+constexpr const char* kReadySuffix = ".ready";
+constexpr const char* kUnfinishedSuffix = ".unfinished";
+
+Bytes zero_piece() {
+  static const std::string zeros(kZeroPieceBytes, '\0');
+  return as_bytes(zeros);
+}
+
+}  // namespace
+
+Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job) {
+  const SegmentHeader& header = job.segment->header();
+  SegmentFooter footer;
+  std::string index;
+  KAPPA_CHECK_OK(job.segment->with_index(false, [&](const SegmentIndex& live) {
+    footer = live.footer();
+    index = live.encode(header.log_id.low);
+    return true;
+  }));
+  const std::string bytes = encode_footer(footer, header.log_id.low);
+  const std::uint64_t at = job.segment->end();
+  KAPPA_CHECK_OK(job.file->pwrite(as_bytes(bytes), at));
+  KAPPA_CHECK_OK(job.file->truncate(at + bytes.size()));
+  KAPPA_CHECK_OK(job.file->fdatasync());
+  // Derived: without it the next opening scans.
+  if (files.replace_whole(job.segment->index_path(), index)) job.segment->set_index_stored();
+  ManifestEntry entry;
+  entry.number = footer.number;
+  entry.base_offset = footer.base_offset;
+  entry.end_offset = footer.end_offset;
+  entry.base_position = footer.base_position;
+  entry.end_position = footer.end_position;
+  entry.file_bytes = at + bytes.size();
+  entry.footer_hash = hash_bytes(as_bytes(bytes), 0);
+  return entry;
+}
+
+Preparer::Preparer(Options options, Manifest manifest, std::function<void()> space_returned,
+                   std::function<void(Error)> failed)
+    : options_(std::move(options)),
+      space_returned_(std::move(space_returned)),
+      failed_(std::move(failed)),
+      manifest_(std::move(manifest)) {
+  if (auto names = options_.files.list(options_.directory)) {
+    for (const std::string& name : *names) {
+      if (name.starts_with(kPreparedPrefix) && name.ends_with(kReadySuffix)) {
+        leftovers_.push_back(options_.directory / name);
+        // New files must not take the name of a leftover.
+        next_name_ = std::max<std::uint64_t>(
+            next_name_, std::strtoull(name.c_str() + kPreparedPrefix.size(), nullptr, 10) + 1);
+      }
+      if (name.ends_with(kUnfinishedSuffix)) static_cast<void>(options_.files.unlink(options_.directory / name));
+    }
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+Preparer::~Preparer() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  ready_.notify_all();
+  thread_.join();
+}
+
+Expected<PreparedFile> Preparer::make(std::uint64_t bytes, bool background) {
+  std::string name;
+  {
+    std::lock_guard lock(mutex_);
+    name = std::string(kPreparedPrefix) + std::to_string(next_name_++);
+  }
+  const std::filesystem::path unfinished = options_.directory / (name + kUnfinishedSuffix);
+  PreparedFile prepared;
+  prepared.path = options_.directory / (name + kReadySuffix);
+  prepared.bytes = bytes;
+  const auto work = [&]() -> Status {
+    KAPPA_TRY(prepared.file, options_.files.open(unfinished, OpenMode::kCreateEmpty));
+    KAPPA_CHECK_OK(prepared.file->allocate(bytes));
+    for (std::uint64_t at = 0; at < bytes; at += kZeroPieceBytes) {
+      KAPPA_CHECK_OK(prepared.file->pwrite(
+          zero_piece().first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroPieceBytes, bytes - at))), at));
+      if (!background) continue;
+      std::unique_lock lock(mutex_);
+      if (stop_) return fail(ErrorCode::kClosed, 3002, "the log is closing");
+      if (!seal_error_) seal_queued(lock);
+    }
+    KAPPA_CHECK_OK(prepared.file->fdatasync());
+    return options_.files.rename(unfinished, prepared.path);
+  };
+  if (Status done = work(); !done) {
+    static_cast<void>(options_.files.unlink(unfinished));
+    return std::unexpected(std::move(done).error());
+  }
+  return prepared;
+}
+
+// A ready file of an earlier run is taken only if it is the right size and still all zeros: a crash
+// can leave one that was used under a name that never became durable.
+Expected<PreparedFile> Preparer::reuse(const std::filesystem::path& path) {
+  PreparedFile prepared;
+  prepared.path = path;
+  prepared.bytes = options_.segment_bytes;
+  const auto work = [&]() -> Expected<bool> {
+    KAPPA_TRY(prepared.file, options_.files.open(path, OpenMode::kReadWrite));
+    KAPPA_TRY(const std::uint64_t size, prepared.file->size());
+    if (size != options_.segment_bytes) return false;
+    KAPPA_TRY(const auto map, prepared.file->map());
+    if (end_of_bytes(map->bytes(), 0) != 0) return false;
+    // Zeros in the page cache may never have reached the disk.
+    KAPPA_CHECK_OK(prepared.file->fdatasync());
+    return true;
+  };
+  const auto usable = work();
+  if (!usable || !*usable) {
+    static_cast<void>(options_.files.unlink(path));
+    return fail(ErrorCode::kInvalid, 3203, "a prepared segment file cannot be used again");
+  }
+  return prepared;
+}
+
+Expected<PreparedFile> Preparer::take(std::uint64_t bytes_min) {
+  if (bytes_min > options_.segment_bytes) {
+    auto made = make(bytes_min, false);
+    if (!made && made.error().code == ErrorCode::kFull) {
+      std::lock_guard lock(mutex_);
+      starving_ = true;
+      wake_.notify_all();
+    }
+    return made;
+  }
+  std::unique_lock lock(mutex_);
+  ++waiting_;
+  prepare_error_.reset();
+  wake_.notify_all();
+  ready_.wait(lock, [this] { return stop_ || !prepared_.empty() || prepare_error_; });
+  --waiting_;
+  if (!prepared_.empty()) {
+    PreparedFile file = std::move(prepared_.front());
+    prepared_.pop_front();
+    wake_.notify_all();
+    return file;
+  }
+  if (stop_) return fail(ErrorCode::kClosed, 3002, "the log is closing");
+  starving_ = prepare_error_->code == ErrorCode::kFull;
+  wake_.notify_all();
+  return std::unexpected(*prepare_error_);
+}
+
+void Preparer::seal(SealJob job) {
+  std::lock_guard lock(mutex_);
+  seals_.push_back(std::move(job));
+  wake_.notify_all();
+}
+
+Status Preparer::wait_sealed() {
+  std::unique_lock lock(mutex_);
+  ready_.wait(lock, [this] { return stop_ || seals_.empty() || seal_error_; });
+  if (seals_.empty()) return {};
+  if (seal_error_) {
+    starving_ = seal_error_->code == ErrorCode::kFull;
+    return std::unexpected(*seal_error_);
+  }
+  return fail(ErrorCode::kClosed, 3002, "the log is closing");
+}
+
+Manifest Preparer::manifest() const {
+  std::lock_guard lock(mutex_);
+  return manifest_;
+}
+
+void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
+  while (!seals_.empty()) {
+    const SealJob job = seals_.front();
+    Manifest next = manifest_;
+    lock.unlock();
+    const auto work = [&]() -> Status {
+      KAPPA_TRY(const ManifestEntry entry, seal_segment(options_.files, job));
+      next.sealed.push_back(entry);
+      return options_.files.replace_whole(options_.directory / kManifestName, encode_manifest(next));
+    };
+    Status done = work();
+    if (!done && done.error().code != ErrorCode::kFull) failed_(done.error());
+    lock.lock();
+    if (!done) {
+      seal_error_ = std::move(done).error();
+      ready_.notify_all();
+      return;
+    }
+    manifest_ = std::move(next);
+    seals_.pop_front();
+    seal_error_.reset();
+    ready_.notify_all();
+  }
+}
+
+void Preparer::prepare_one(std::unique_lock<std::mutex>& lock) {
+  std::filesystem::path leftover;
+  if (!leftovers_.empty()) {
+    leftover = std::move(leftovers_.back());
+    leftovers_.pop_back();
+  }
+  lock.unlock();
+  auto made = leftover.empty() ? make(options_.segment_bytes, true) : reuse(leftover);
+  lock.lock();
+  if (made) {
+    prepared_.push_back(std::move(*made));
+    prepare_error_.reset();
+    ready_.notify_all();
+  } else if (leftover.empty()) {
+    prepare_error_ = std::move(made).error();
+    ready_.notify_all();
+  }
+}
+
+void Preparer::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const bool wanted = prepared_.size() < options_.count || (prepared_.empty() && (waiting_ > 0 || starving_));
+    if (!seals_.empty() && (!seal_error_ || stop_)) {
+      seal_queued(lock);
+      if (stop_ && seal_error_) return;
+      continue;
+    }
+    if (stop_) return;
+    if (starving_ && !prepared_.empty() && seals_.empty()) {
+      starving_ = false;
+      lock.unlock();
+      space_returned_();
+      lock.lock();
+      continue;
+    }
+    if (wanted && !prepare_error_) {
+      prepare_one(lock);
+      continue;
+    }
+    const auto is_full = [](const std::optional<Error>& error) { return error && error->code == ErrorCode::kFull; };
+    if (is_full(prepare_error_) || is_full(seal_error_)) {
+      // Space may come back without anybody telling.
+      wake_.wait_for(lock, kRetryInterval);
+      if (is_full(prepare_error_)) prepare_error_.reset();
+      if (is_full(seal_error_)) seal_error_.reset();
+    } else {
+      wake_.wait(lock);
+    }
+  }
+}
+
+}  // namespace kappa::log

@@ -1,0 +1,84 @@
+// The background thread of the log: keeps zero-written segment files ready, and seals the ones that
+// are full, so that the append path only overwrites warm pages and never waits for either.
+//
+// A prepared file is allocated, written with zeros and synced under a temporary name: overwriting
+// such blocks needs no metadata, which halves the time of the sync that an append waits for.
+// Thread-safe. Owns the manifest.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "log/file.h"
+#include "log/segment.h"
+
+namespace kappa::log {
+
+struct PreparedFile {
+  std::unique_ptr<File> file;
+  std::filesystem::path path;
+  std::uint64_t bytes = 0;
+};
+
+struct SealJob {
+  std::shared_ptr<Segment> segment;  // Closed, all of it durable, its index live.
+  std::shared_ptr<File> file;
+};
+
+// Writes footer, index file and the trimmed size; gives the manifest entry. Durable on return.
+[[nodiscard]] Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job);
+
+class Preparer {
+ public:
+  struct Options {
+    FileSystem& files;
+    std::filesystem::path directory;
+    std::uint64_t segment_bytes;
+    unsigned count;  // Files to keep ready.
+  };
+  // `space_returned` runs after a file became ready when take() had failed for lack of space;
+  // `failed` after a seal failed for good. Both on this thread.
+  Preparer(Options options, Manifest manifest, std::function<void()> space_returned,
+           std::function<void(Error)> failed);
+  ~Preparer();  // Finishes queued seals, gives up a file in preparation.
+
+  // A ready file of at least `bytes_min`; waits for one. Larger ones than usual are made here.
+  // Errors: kFull, kIo.
+  [[nodiscard]] Expected<PreparedFile> take(std::uint64_t bytes_min);
+
+  void seal(SealJob job);
+  // Waits until nothing is left to seal, so that at most two segments are ever without a manifest
+  // entry. kFull if sealing cannot go on for lack of space.
+  Status wait_sealed();
+  [[nodiscard]] Manifest manifest() const;
+
+ private:
+  void run();
+  void seal_queued(std::unique_lock<std::mutex>& lock);
+  void prepare_one(std::unique_lock<std::mutex>& lock);
+  Expected<PreparedFile> make(std::uint64_t bytes, bool background);
+  Expected<PreparedFile> reuse(const std::filesystem::path& path);
+
+  Options options_;
+  std::function<void()> space_returned_;
+  std::function<void(Error)> failed_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;   // For the thread.
+  std::condition_variable ready_;  // For take() and wait_sealed().
+  std::deque<PreparedFile> prepared_;
+  std::deque<SealJob> seals_;
+  std::vector<std::filesystem::path> leftovers_;  // Ready files of an earlier run.
+  Manifest manifest_;
+  std::optional<Error> prepare_error_;  // Of the last attempt.
+  std::optional<Error> seal_error_;
+  std::uint64_t next_name_ = 1;
+  unsigned waiting_ = 0;   // Threads in take().
+  bool starving_ = false;  // take() failed with kFull and nothing was ready since.
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace kappa::log

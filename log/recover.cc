@@ -1,0 +1,452 @@
+// Recovery's driver. The choice itself is in log/recovery.cc.
+#include "log/recover.h"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+namespace kappa::log {
+namespace {
+
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+
+std::string range_text(const char* what, std::uint64_t from, std::uint64_t to) {
+  return std::string(what) + " [" + std::to_string(from) + ", " + std::to_string(to) + ")";
+}
+
+// A footer of this segment at `at`, if a whole one stands there.
+std::optional<SegmentFooter> footer_at(Bytes file, const SegmentHeader& header, std::uint64_t at) {
+  if (at >= file.size()) return std::nullopt;
+  auto footer = decode_footer(file.subspan(at), header.log_id.low);
+  if (!footer || footer->number != header.number || footer->end_position != position_at(header, at))
+    return std::nullopt;
+  return *footer;
+}
+
+class Recovery {
+ public:
+  Recovery(FileSystem& files, std::filesystem::path directory, bool read_only)
+      : files_(files), directory_(std::move(directory)), read_only_(read_only) {}
+
+  Expected<Recovered> run() {
+    KAPPA_CHECK_OK(load());
+    KAPPA_CHECK_OK(check_sealed());
+    KAPPA_CHECK_OK(scan_unsealed());
+    const TailDecision decision = classify(facts_);
+    if (decision == TailDecision::kRefuseControl) damaged("the control file is lost, so a loss could not be noticed");
+    if (decision == TailDecision::kRefuseRot) report_rot();
+    out_.summary = name_of(decision);
+    if (!damage_.empty()) {
+      KAPPA_CHECK_OK(rebuild_around_damage());
+      out_.damage = damage_;
+      out_.summary = "damaged, read-only";
+    } else if (!read_only_) {
+      KAPPA_CHECK_OK(carry_out(decision));
+    } else {
+      keep_chain();
+    }
+    if (out_.segments.empty()) return fail(ErrorCode::kCorrupt, 3114, "the log has no segment that can be read");
+    out_.state.all_durable();
+    return std::move(out_);
+  }
+
+ private:
+  struct Unsealed {
+    std::shared_ptr<Segment> segment;
+    std::shared_ptr<const Mapping> map;
+    bool header_valid = false;
+  };
+
+  void damaged(const std::string& what) {
+    if (!damage_.empty()) damage_ += "; ";
+    damage_ += what;
+  }
+
+  Status load() {
+    auto bytes = files_.read_whole(directory_ / kManifestName, kManifestBytesMax);
+    if (!bytes) {
+      if (bytes.error().code == ErrorCode::kNotFound)
+        return fail(ErrorCode::kNotFound, 3011, "no log in " + directory_.string());
+      return std::unexpected(std::move(bytes).error());
+    }
+    KAPPA_TRY(out_.manifest, decode_manifest(*bytes));
+    if (const auto control = files_.read_whole(directory_ / kControlName, 4 * kControlPageBytes))
+      out_.control = decode_control(as_bytes(*control));
+    if (out_.control && out_.control->log_id != out_.manifest.log_id) out_.control.reset();
+    if (out_.control) facts_.watermark = out_.control->watermark;
+    KAPPA_TRY(const auto names, files_.list(directory_));
+    for (const std::string& name : names)
+      if (const auto parsed = parse_segment_name(name)) names_.push_back(*parsed);
+    return {};
+  }
+
+  // Existence, size and footer of every sealed segment; not their batches.
+  Status check_sealed() {
+    SegmentHeader header;
+    header.log_id = out_.manifest.log_id;
+    for (const ManifestEntry& entry : out_.manifest.sealed) {
+      header.number = entry.number;
+      header.base_offset = entry.base_offset;
+      header.base_position = entry.base_position;
+      header.previous_header_hash = chain_.header_hash;
+      auto segment = std::make_shared<Segment>(files_, directory_, header, nullptr);
+      const std::uint64_t end = file_byte(header, entry.end_position);
+      segment->close_at(end);
+      segment->set_index_stored();
+      const auto check = [&]() -> Status {
+        KAPPA_TRY(const auto file, files_.open(segment->path(), OpenMode::kRead));
+        KAPPA_TRY(const std::uint64_t size, file->size());
+        if (size != entry.file_bytes)
+          return fail(ErrorCode::kCorrupt, 3115, "its size is " + std::to_string(size) + ", not " +
+                                                     std::to_string(entry.file_bytes));
+        std::string footer(static_cast<std::size_t>(entry.file_bytes - end), '\0');
+        KAPPA_TRY(const std::size_t got, file->pread(std::as_writable_bytes(std::span(footer)), end));
+        footer.resize(got);
+        if (hash_bytes(as_bytes(footer), 0) != entry.footer_hash)
+          return fail(ErrorCode::kCorrupt, 3115, "its footer is not the one in the manifest");
+        KAPPA_TRY(const SegmentFooter decoded, decode_footer(as_bytes(footer), header.log_id.low));
+        chain_.header_hash = decoded.last_header_hash;
+        return {};
+      };
+      if (Status ok = check(); !ok) {
+        damaged("segment file " + segment_name(entry.number, entry.base_offset) + ", " +
+                range_text("offsets", entry.base_offset.value(), entry.end_offset.value()) + ": " +
+                ok.error().message);
+        chain_known_ = false;
+      } else {
+        chain_known_ = true;
+      }
+      out_.bytes_on_disk += entry.file_bytes;
+      chain_.next_offset = entry.end_offset;
+      position_ = entry.end_position;
+      out_.segments.push_back(std::move(segment));
+    }
+    return {};
+  }
+
+  Status scan_unsealed() {
+    const std::uint64_t first =
+        out_.manifest.sealed.empty() ? 1 : out_.manifest.sealed.back().number + 1;
+    bool broken = false;  // The chain ended in an earlier segment.
+    std::uint64_t expected = first;
+    for (const SegmentName& name : names_) {
+      if (name.number < first) continue;
+      Unsealed unsealed;
+      SegmentHeader header;
+      header.log_id = out_.manifest.log_id;
+      header.number = name.number;
+      header.base_offset = name.base_offset;
+      header.base_position = position_;  // The best guess if its own page is damaged.
+      header.previous_header_hash = chain_.header_hash;
+      KAPPA_TRY(const auto file, files_.open(directory_ / segment_name(name.number, name.base_offset), OpenMode::kRead));
+      KAPPA_TRY(unsealed.map, file->map());
+      out_.bytes_on_disk += unsealed.map->bytes().size();
+      auto page = decode_segment_header(unsealed.map->bytes());
+      if (!page && page.error().code == ErrorCode::kUnsupported) return std::unexpected(page.error());
+      if (page && page->log_id == header.log_id && page->number == name.number &&
+          page->base_offset == name.base_offset) {
+        unsealed.header_valid = true;
+        header = *page;
+      }
+      const bool continues = unsealed.header_valid && !broken && name.number == expected &&
+                             header.base_position == position_ && header.base_offset == chain_.next_offset &&
+                             (!chain_known_ || header.previous_header_hash == chain_.header_hash);
+      unsealed.segment =
+          std::make_shared<Segment>(files_, directory_, header, std::make_unique<SegmentIndex>(header));
+      unsealed_.push_back(unsealed);
+      if (!broken && !continues) {
+        broken = true;
+        stop_segment_ = unsealed_.size() - 1;
+        stop_at_ = kSegmentHeaderBytes;
+        stop_scanned_ = false;
+        // A segment is made durable before the one before it is sealed, and the first one before it
+        // gets its name.
+        if (stop_segment_ == 0) damaged("segment file " + segment_name(name.number, name.base_offset) +
+                                        " does not continue the log");
+        note_later(unsealed, kSegmentHeaderBytes);
+        facts_.tail = TailBytes::kGarbage;
+      } else if (broken) {
+        note_later(unsealed, kSegmentHeaderBytes);
+        facts_.tail = TailBytes::kGarbage;
+      } else {
+        chain_.header_hash = header.previous_header_hash;
+        broken = scan_one(unsealed_.size() - 1);
+      }
+      ++expected;
+    }
+    facts_.end = position_;
+    if (unsealed_.empty() || (ended_by_footer_ && !broken))
+      damaged("the segment file that takes the appends is missing");
+    return {};
+  }
+
+  // Follows the chain through one segment. True if nothing may follow it any more.
+  bool scan_one(std::size_t i) {
+    Unsealed& unsealed = unsealed_[i];
+    const SegmentHeader& header = unsealed.segment->header();
+    const Bytes file = unsealed.map->bytes();
+    std::uint64_t at = kSegmentHeaderBytes;
+    bool followed = true;
+    while (followed) {
+      const auto found = batch_at(file, header, at);
+      followed = found && check_chain(chain_, *found) && out_.state.apply(found->header, found->body);
+      if (!followed) break;
+      extend_chain(chain_, *found);
+      unsealed.segment->change_index(
+          [&](SegmentIndex& index) { index.add(found->header, found->header_hash, found->at); });
+      at = found->end();
+      position_ = position_at(header, at);
+    }
+    chain_known_ = true;
+    stop_scanned_ = true;
+    stop_segment_ = i;
+    stop_at_ = at;
+    ended_by_footer_ = footer_at(file, header, at).has_value();
+    if (ended_by_footer_) {
+      facts_.later_durable_upto = std::max(facts_.later_durable_upto.value_or(LogPosition{}), position_);
+      return false;
+    }
+    if (end_of_bytes(file, std::min<std::uint64_t>(at, file.size())) <= at) {
+      facts_.tail = TailBytes::kZeros;
+      return false;  // A full segment may end without a footer yet; the next one says.
+    }
+    facts_.tail = TailBytes::kGarbage;
+    note_later(unsealed, at);
+    return true;
+  }
+
+  // Evidence behind the end: any valid header or footer.
+  void note_later(const Unsealed& unsealed, std::uint64_t from) {
+    const Bytes file = unsealed.map->bytes();
+    const SegmentHeader& header = unsealed.segment->header();
+    const auto note = [this](LogPosition upto) {
+      facts_.later_durable_upto = std::max(facts_.later_durable_upto.value_or(LogPosition{}), upto);
+    };
+    for (auto found = find_batch(file, header, from); found; found = find_batch(file, header, found->at + 8)) {
+      note(found->header.durable_upto);
+      if (!first_later_) first_later_ = found->header.base_offset;
+      last_later_ = found->header.end_offset();
+    }
+    for (std::uint64_t at = from; at + 8 <= file.size(); at += kBatchAlignment)
+      if (std::memcmp(file.data() + at, "KFTR", 4) == 0)
+        if (const auto footer = footer_at(file, header, at)) note(footer->end_position);
+  }
+
+  void report_rot() {
+    const std::string name = unsealed_.empty()
+                                 ? std::string("(missing)")
+                                 : unsealed_[stop_segment_].segment->path().filename().string();
+    const std::uint64_t from = chain_.next_offset.value();
+    std::uint64_t to = first_later_ ? first_later_->value() : from;
+    if (!first_later_ && out_.control) to = std::max(to, out_.control->watermark_offset.value());
+    damaged(range_text("offsets", from, to) + " were durable and are damaged, segment file " + name +
+            " from byte " + std::to_string(stop_at_));
+  }
+
+  // Read-only: everything that still verifies is served, across the damage.
+  Status rebuild_around_damage() {
+    out_.state = LogState();
+    for (const Unsealed& unsealed : unsealed_) out_.segments.push_back(unsealed.segment);
+    out_.unsealed = unsealed_.size();
+    const std::size_t count = out_.segments.size();
+    for (std::size_t i = count < 2 ? 0 : count - 2; i < count; ++i) {
+      Segment& segment = *out_.segments[i];
+      const SegmentHeader& header = segment.header();
+      const auto map = segment.mapping();
+      if (!map) {
+        if (segment.end() != Segment::kOpenEnd) position_ = position_at(header, segment.end());
+        continue;
+      }
+      const bool sealed = segment.end() != Segment::kOpenEnd;
+      const Bytes file = (*map)->bytes().first(std::min<std::size_t>((*map)->bytes().size(), segment.end()));
+      SegmentIndex index(header);
+      std::uint64_t end = kSegmentHeaderBytes;
+      for (auto found = find_batch(file, header, kSegmentHeaderBytes); found;
+           found = find_batch(file, header, end)) {
+        auto whole = batch_at(file, header, found->at);
+        end = found->at + kBatchAlignment;
+        if (!whole) continue;
+        end = whole->end();
+        static_cast<void>(out_.state.apply(whole->header, whole->body));
+        index.add(whole->header, whole->header_hash, whole->at);
+        extend_chain(chain_, *whole);
+      }
+      if (!sealed) {
+        segment.change_index([&](SegmentIndex& live) { live = std::move(index); });
+        if (i + 1 < count) segment.close_at(end);
+      } else {
+        end = segment.end();
+      }
+      position_ = position_at(header, end);
+      out_.end_at = end;
+    }
+    // The tables may not know of offsets whose batches are lost.
+    for (const auto& segment : out_.segments)
+      out_.state.next_offset = std::max(out_.state.next_offset, segment->header().base_offset);
+    chain_.next_offset = out_.state.next_offset;
+    finish_end();
+    return {};
+  }
+
+  void finish_end() {
+    out_.chain = chain_;
+    out_.end_position = position_;
+  }
+
+  // Keeps the segments of the chain.
+  void keep_chain() {
+    const std::size_t keep = stop_segment_ + (stop_scanned_ ? 1 : 0);
+    for (std::size_t i = 0; i < keep; ++i) {
+      const SegmentHeader& header = unsealed_[i].segment->header();
+      const bool last = i + 1 == keep;
+      out_.end_at = file_byte(header, last ? position_ : unsealed_[i + 1].segment->header().base_position);
+      if (!last) unsealed_[i].segment->close_at(out_.end_at);
+      out_.segments.push_back(unsealed_[i].segment);
+    }
+    out_.unsealed = keep;
+    finish_end();
+  }
+
+  Status carry_out(TailDecision decision) {
+    const LogPosition watermark = *facts_.watermark;
+    if (decision == TailDecision::kCutTornTail) {
+      KAPPA_CHECK_OK(cut());
+    }
+    if (decision == TailDecision::kCutTornTail || decision == TailDecision::kKeepUnproven)
+      for (const Unsealed& unsealed : unsealed_) KAPPA_CHECK_OK(write_again(unsealed, watermark));
+    stop_segment_ = unsealed_.size() - 1;
+    stop_scanned_ = true;
+    keep_chain();
+    return {};
+  }
+
+  // Copies what stands behind the end aside, then takes it away.
+  Status cut() {
+    const std::string stem = "torn-" + std::to_string(position_.value());
+    std::size_t keep = stop_segment_ + 1;
+    std::uint64_t lost_bytes = 0;
+    if (!stop_scanned_) {
+      // The chain ends with the segment before: this one goes aside whole, and that one goes on.
+      keep = stop_segment_;
+    } else {
+      const Unsealed& torn = unsealed_[stop_segment_];
+      const Bytes file = torn.map->bytes();
+      const std::uint64_t end = end_of_bytes(file, std::min<std::uint64_t>(stop_at_, file.size()));
+      if (end > stop_at_) {
+        lost_bytes = end - stop_at_;
+        const Bytes bytes = file.subspan(stop_at_, end - stop_at_);
+        KAPPA_CHECK_OK(files_.replace_whole(directory_ / (stem + ".bin"), as_text(bytes)));
+        KAPPA_TRY(const auto handle, files_.open(torn.segment->path(), OpenMode::kReadWrite));
+        const std::string zeros(kPieceBytes, '\0');
+        for (std::uint64_t at = stop_at_; at < end; at += zeros.size())
+          KAPPA_CHECK_OK(handle->pwrite(as_bytes(zeros).first(std::min<std::size_t>(zeros.size(), end - at)), at));
+        KAPPA_CHECK_OK(handle->fdatasync());
+      }
+    }
+    for (std::size_t i = keep; i < unsealed_.size(); ++i) {
+      const std::filesystem::path path = unsealed_[i].segment->path();
+      const std::uint64_t end = end_of_bytes(unsealed_[i].map->bytes(), 0);
+      lost_bytes += end;
+      if (end == 0) {
+        KAPPA_CHECK_OK(files_.unlink(path));
+        continue;
+      }
+      const auto aside = directory_ / (stem + "-segment-" + std::to_string(unsealed_[i].segment->header().number) + ".bin");
+      KAPPA_CHECK_OK(files_.rename(path, aside));
+    }
+    KAPPA_CHECK_OK(files_.sync_directory(directory_));
+    unsealed_.resize(keep);
+    stop_segment_ = keep - 1;
+    const SegmentHeader& header = unsealed_.back().segment->header();
+    stop_at_ = file_byte(header, position_);
+    out_.summary = "cut a torn tail of " + std::to_string(lost_bytes) + " bytes at offset " +
+                   std::to_string(chain_.next_offset.value()) + ", copied to " + stem +
+                   "*.bin; the last acknowledged group may be in it";
+    return {};
+  }
+
+  // Everything from W on is written once more and synced before anybody reads it: the page cache may
+  // hold what the disk never got, and a sync of clean pages would not write them.
+  Status write_again(const Unsealed& unsealed, LogPosition watermark) {
+    const SegmentHeader& header = unsealed.segment->header();
+    const std::size_t next = static_cast<std::size_t>(&unsealed - unsealed_.data()) + 1;
+    const LogPosition segment_end =
+        next < unsealed_.size() ? unsealed_[next].segment->header().base_position : position_;
+    if (segment_end <= watermark) return {};
+    KAPPA_TRY(const auto file, files_.open(unsealed.segment->path(), OpenMode::kReadWrite));
+    // The header page belongs to what may never have reached the disk.
+    std::uint64_t at = watermark > header.base_position ? file_byte(header, watermark) : 0;
+    const std::uint64_t end = file_byte(header, segment_end);
+    while (at < end) {
+      const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, end - at));
+      // A copy: writing a page from its own mapping may deadlock in the kernel.
+      const std::string piece(as_text(unsealed.map->bytes().subspan(at, n)));
+      KAPPA_CHECK_OK(file->pwrite(as_bytes(piece), at));
+      at += n;
+    }
+    KAPPA_CHECK_OK(file->fdatasync());
+    return files_.sync_directory(directory_);
+  }
+
+  FileSystem& files_;
+  std::filesystem::path directory_;
+  bool read_only_;
+  Recovered out_;
+  TailFacts facts_;
+  std::string damage_;
+  std::vector<SegmentName> names_;
+  std::vector<Unsealed> unsealed_;
+  ChainState chain_;
+  bool chain_known_ = true;
+  LogPosition position_;
+  std::size_t stop_segment_ = 0;  // Where the chain ends: which unsealed segment, which file byte.
+  std::uint64_t stop_at_ = kSegmentHeaderBytes;
+  bool stop_scanned_ = false;  // Its batches were followed; else the segment itself does not belong.
+  bool ended_by_footer_ = false;
+  std::optional<Offset> first_later_, last_later_;
+};
+
+}  // namespace
+
+Status initialize(FileSystem& files, const std::filesystem::path& directory, std::uint64_t segment_bytes) {
+  Manifest manifest;
+  auto stored = files.read_whole(directory / kManifestName, kManifestBytesMax);
+  if (stored) {
+    KAPPA_TRY(manifest, decode_manifest(*stored));
+  } else if (stored.error().code != ErrorCode::kNotFound) {
+    return std::unexpected(std::move(stored).error());
+  } else {
+    std::random_device random;
+    const auto bits = [&random] { return (std::uint64_t{random()} << 32) | random(); };
+    manifest.log_id = {bits(), bits()};
+    // The control file first: a manifest without one means that it was lost.
+    ControlPage page;
+    page.log_id = manifest.log_id;
+    page.generation = 1;
+    std::string control = std::string(kControlPageBytes, '\0') + encode_control_page(page);
+    KAPPA_CHECK_OK(files.replace_whole(directory / kControlName, control));
+    KAPPA_CHECK_OK(files.replace_whole(directory / kManifestName, encode_manifest(manifest)));
+  }
+  SegmentHeader header;
+  header.log_id = manifest.log_id;
+  header.number = 1;
+  const std::filesystem::path beside = directory / "first.unfinished";
+  {
+    KAPPA_TRY(const auto file, files.open(beside, OpenMode::kCreateEmpty));
+    KAPPA_CHECK_OK(file->allocate(segment_bytes));
+    KAPPA_CHECK_OK(file->pwrite(as_bytes(encode_segment_header(header)), 0));
+    const std::string zeros(kPieceBytes, '\0');
+    for (std::uint64_t at = kSegmentHeaderBytes; at < segment_bytes; at += zeros.size())
+      KAPPA_CHECK_OK(file->pwrite(
+          as_bytes(zeros).first(static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), segment_bytes - at))), at));
+    KAPPA_CHECK_OK(file->fdatasync());
+  }
+  KAPPA_CHECK_OK(files.rename(beside, directory / segment_name(1, Offset(0))));
+  return files.sync_directory(directory);
+}
+
+Expected<Recovered> recover(FileSystem& files, const std::filesystem::path& directory, bool read_only) {
+  return Recovery(files, directory, read_only).run();
+}
+
+}  // namespace kappa::log

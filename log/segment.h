@@ -1,0 +1,102 @@
+// One segment file as the log knows it in memory, and the list of all of them.
+//
+// Thread-safe. The mapping and the index of a sealed segment are loaded on first use and given up
+// when others were used more recently; whoever holds one keeps it alive.
+#pragma once
+
+#include <atomic>
+#include <limits>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+
+#include "log/file.h"
+#include "log/segment_index.h"
+#include "log/segment_scan.h"
+
+namespace kappa::log {
+
+class Segment {
+ public:
+  static constexpr std::uint64_t kOpenEnd = std::numeric_limits<std::uint64_t>::max();
+
+  // `index`: grown while the segment takes batches; null for a sealed one (loaded when needed).
+  Segment(FileSystem& files, std::filesystem::path directory, SegmentHeader header,
+          std::unique_ptr<SegmentIndex> index);
+
+  [[nodiscard]] const SegmentHeader& header() const { return header_; }
+  [[nodiscard]] std::filesystem::path path() const;
+  [[nodiscard]] std::filesystem::path index_path() const;
+
+  // File byte after the last batch; kOpenEnd while the segment may still grow.
+  [[nodiscard]] std::uint64_t end() const { return end_.load(std::memory_order_acquire); }
+  void close_at(std::uint64_t end) { end_.store(end, std::memory_order_release); }
+
+  // The whole file, mapped.
+  [[nodiscard]] Expected<std::shared_ptr<const Mapping>> mapping();
+
+  // Runs `use(const SegmentIndex&)`: with the live index, or the index file's, or a scan's if that
+  // file is missing or damaged (then written anew if `repair_index`). Errors: those of mapping().
+  template <class Use>
+  auto with_index(bool repair_index, Use use) -> Expected<decltype(use(std::declval<const SegmentIndex&>()))> {
+    for (;;) {
+      {
+        std::shared_lock lock(index_mutex_);
+        if (index_) return use(std::as_const(*index_));
+      }
+      KAPPA_CHECK_OK(load_index(repair_index));  // May be given up again before the lock: ask again.
+    }
+  }
+  template <class Change>
+  auto change_index(Change change) {
+    std::unique_lock lock(index_mutex_);
+    return change(*index_);
+  }
+  // After sealing: the index file is written, so the index may be dropped with the caches.
+  void set_index_stored() { index_stored_.store(true, std::memory_order_release); }
+  void drop_caches();
+
+ private:
+  Status load_index(bool repair_index);
+
+  FileSystem& files_;
+  std::filesystem::path directory_;
+  SegmentHeader header_;
+  std::atomic<std::uint64_t> end_{kOpenEnd};
+  std::atomic<bool> index_stored_{false};
+  std::mutex mapping_mutex_;
+  std::shared_ptr<const Mapping> mapping_;
+  std::shared_mutex index_mutex_;
+  std::unique_ptr<SegmentIndex> index_;
+};
+
+// Scans the closed segment and builds its index; stops at the first batch that does not verify.
+[[nodiscard]] Expected<SegmentIndex> scan_index(Bytes file, const SegmentHeader& header, std::uint64_t end);
+
+// All segments in order, and which of them keep their caches. shared_ptr: a reader walks a segment
+// while retention may take it off the list.
+class SegmentList {
+ public:
+  // Sealed segments whose mapping and index stay loaded without a reader.
+  static constexpr std::size_t kCachedSegments = 8;
+
+  void add(std::shared_ptr<Segment> segment);
+  [[nodiscard]] std::size_t size() const;
+  // nullptr past the end.
+  [[nodiscard]] std::shared_ptr<Segment> at(std::size_t i) const;
+  [[nodiscard]] std::shared_ptr<Segment> last() const;
+  // Index of the segment that holds `offset`: the last with base offset <= it; of several (only the
+  // last can have events) the last. 0 if it is below all.
+  [[nodiscard]] std::size_t find(Offset offset) const;
+  [[nodiscard]] std::size_t index_of(const Segment& segment) const;
+  // Marks a use; gives up caches of the segment used longest ago when there are too many.
+  void touch(const std::shared_ptr<Segment>& segment);
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::shared_ptr<Segment>> segments_;
+  std::list<std::shared_ptr<Segment>> used_;  // Most recent first.
+};
+
+}  // namespace kappa::log
