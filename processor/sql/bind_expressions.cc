@@ -1,0 +1,265 @@
+// Expressions: columns, calls, CASE, CAST, IN. Aggregates are in bind_aggregates.cc.
+#include <algorithm>
+
+#include "processor/sql/binder.h"
+#include "processor/sql/lexer.h"
+#include "processor/sql/suggest.h"
+#include "processor/vector/functions.h"
+
+namespace kappa::processor::sql {
+namespace {
+
+// Nodes of one statement, shared ones counted each time: what bounds the work of the binder.
+constexpr std::size_t kNodesMax = 1'000'000;
+
+// The error of a call, at the node.
+template <class T>
+Expected<T> placed(Expected<T> result, SourcePlace place) {
+  if (result || result.error().place) return result;
+  result.error().place = place;
+  return result;
+}
+
+}  // namespace
+
+const ScopeColumn* find_column(const Scope& scope, const Name& name) {
+  const ScopeColumn* similar = nullptr;
+  std::size_t similars = 0;
+  for (const ScopeColumn& column : scope.columns) {
+    if (column.name == name.text) return &column;
+    if (!name.quoted && fold(column.name) == name.text) {
+      similar = &column;
+      ++similars;
+    }
+  }
+  return similars == 1 ? similar : nullptr;
+}
+
+std::unexpected<Error> unknown_column(const Scope& scope, const Name& name, SourcePlace place) {
+  std::vector<std::string> known;
+  for (const ScopeColumn& column : scope.columns) known.push_back(column.name);
+  std::string hint = did_you_mean(name.text, known);
+  if (hint.empty() && !known.empty()) {
+    hint = "columns:";
+    for (std::size_t i = 0; i < known.size() && i < 12; ++i) hint += (i == 0 ? " " : ", ") + known[i];
+    if (known.size() > 12) hint += ", ...";
+  }
+  const std::string where = scope.what.empty() ? "there is no FROM" : scope.what + " has no column";
+  return fail_at(
+      place, ErrorCode::kNotFound, 2006,
+      scope.what.empty() ? "no column \"" + name.text + "\": " + where : where + " \"" + name.text + "\"",
+      std::move(hint));
+}
+
+Expected<ExpressionPtr> ExpressionBinder::bind(const NodePtr& node) {
+  if (++context_.nodes > kNodesMax) {
+    return fail_at(node->place, ErrorCode::kTooLarge, 2009,
+                   "the statement has more than " + std::to_string(kNodesMax) + " expressions");
+  }
+  switch (node->kind) {
+    case NodeKind::kLiteral: return make_constant(node->literal);
+    case NodeKind::kColumn: return bind_column(*node);
+    case NodeKind::kStar:
+      return fail_at(node->place, ErrorCode::kInvalid, 2001,
+                     "* stands only in a select list and in count(*)");
+    case NodeKind::kCall: return bind_call(*node);
+    case NodeKind::kCase: return bind_case(*node);
+    case NodeKind::kCast: return bind_cast(*node);
+  }
+  return make_constant(Value());
+}
+
+Expected<ExpressionPtr> ExpressionBinder::bind_condition(const NodePtr& node) {
+  KAPPA_TRY(ExpressionPtr condition, bind(node));
+  auto boolean = coerce(std::move(condition), kBooleanType);
+  if (!boolean) {
+    Error error = boolean.error();
+    error.message = options_.clause + " must be BOOLEAN: " + error.message;
+    error.place = node->place;
+    return std::unexpected(std::move(error));
+  }
+  return boolean;
+}
+
+Expected<std::vector<ExpressionPtr>> ExpressionBinder::bind_all(const std::vector<NodePtr>& nodes) {
+  std::vector<ExpressionPtr> bound;
+  bound.reserve(nodes.size());
+  for (const NodePtr& node : nodes) {
+    KAPPA_TRY(ExpressionPtr expression, bind(node));
+    bound.push_back(std::move(expression));
+  }
+  return bound;
+}
+
+Expected<ExpressionPtr> ExpressionBinder::bind_column(const Node& node) {
+  const Name& name = node.names.back();
+  if (node.names.size() > 2) {
+    return fail_at(node.place, ErrorCode::kNotFound, 2006,
+                   "there are no schemas: write column or alias.column",
+                   "members of a JSON column open with ->>");
+  }
+  if (node.names.size() == 2 && node.names.front().text != scope_.alias) {
+    return fail_at(node.names.front().place, ErrorCode::kNotFound, 2006,
+                   "\"" + node.names.front().text + "\" is not in FROM",
+                   scope_.alias.empty() ? "" : did_you_mean(node.names.front().text, {scope_.alias}));
+  }
+  if (const ScopeColumn* column = find_column(scope_, name)) return column->expression;
+  if (options_.aliases != nullptr && node.names.size() == 1) {
+    const auto aliased = options_.aliases->find(name.text);
+    if (aliased != options_.aliases->end()) {
+      Options inner = options_;
+      inner.aliases = nullptr;  // An alias is never defined by an alias.
+      return ExpressionBinder(scope_, context_, std::move(inner)).bind(aliased->second);
+    }
+  }
+  return unknown_column(scope_, name, node.place);
+}
+
+Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
+  if (node.named_call) {
+    if (is_aggregate_name(node.function)) return bind_aggregate(node);
+    if (const auto later = later_function(node.function)) {
+      return fail_at(node.place, ErrorCode::kUnsupported, 2008,
+                     *later + " are not available in this version");
+    }
+    for (const std::string_view banned :
+         {"now", "current_timestamp", "current_date", "localtimestamp", "random", "gen_random_uuid"}) {
+      if (node.function == banned) return bind_clock(node);
+    }
+    if (node.distinct || node.filter || node.star) {
+      return fail_at(node.place, ErrorCode::kInvalid, 2005, node.function + " is not an aggregate",
+                     "*, DISTINCT and FILTER belong to aggregates");
+    }
+  }
+  // -9223372036854775808 is a BIGINT though 9223372036854775808 is not.
+  if (node.function == "negate" && node.arguments[0]->kind == NodeKind::kLiteral) {
+    const Value& literal = node.arguments[0]->literal;
+    if (!literal.is_null() && literal.type().id == TypeId::kNumeric && -literal.as_int128() == INT64_MIN) {
+      return make_constant(Value::bigint(INT64_MIN));
+    }
+  }
+  if (node.function == "nullif") {
+    if (node.arguments.size() != 2) {
+      return fail_at(node.place, ErrorCode::kInvalid, 2002, "nullif takes 2 arguments",
+                     "usage: nullif(value, value)");
+    }
+    KAPPA_TRY(const std::vector<ExpressionPtr> both, bind_all(node.arguments));
+    KAPPA_TRY(ExpressionPtr same, placed(make_call("=", both), node.place));
+    return placed(make_call("case", {same, make_constant(Value()), both[0]}), node.place);
+  }
+  const ScalarFunction* function = find_function(node.function);
+  // A name in double quotes or a keyword's spelling must not reach an operator.
+  if (function != nullptr && node.named_call && function->form != ScalarFunction::Form::kCall &&
+      node.function != "extract") {
+    function = nullptr;
+  }
+  if (function == nullptr) {
+    std::vector<std::string> known = function_names();
+    for (const char* name : {"count", "sum", "min", "max", "avg", "nullif"}) known.emplace_back(name);
+    return fail_at(node.place, ErrorCode::kInvalid, 2004, "there is no function \"" + node.function + "\"",
+                   did_you_mean(node.function, known));
+  }
+  KAPPA_TRY(std::vector<ExpressionPtr> arguments, bind_all(node.arguments));
+  if (node.function == "in") return bind_in(node, std::move(arguments));
+  // Text made of anything: concat and || take every type, as long as one side of || is text.
+  if (function->name == "concat" || function->name == "||") {
+    const bool has_text = std::any_of(arguments.begin(), arguments.end(), [](const ExpressionPtr& e) {
+      return e->type.id == TypeId::kText || e->type.id == TypeId::kNull;
+    });
+    if (has_text || function->name == "concat") {
+      for (ExpressionPtr& argument : arguments) {
+        KAPPA_TRY(argument, placed(make_cast(std::move(argument), kTextType), node.place));
+      }
+    }
+  }
+  return placed(make_call(*function, std::move(arguments)), node.place);
+}
+
+// A list that mixes BIGINT with DOUBLE is compared element by element, exactly, like =.
+Expected<ExpressionPtr> ExpressionBinder::bind_in(const Node& node, std::vector<ExpressionPtr> arguments) {
+  const auto has = [&](TypeId id) {
+    return std::any_of(arguments.begin(), arguments.end(),
+                       [id](const ExpressionPtr& e) { return e->type.id == id; });
+  };
+  const bool mixed = has(TypeId::kDouble) && (has(TypeId::kBigint) || has(TypeId::kNumeric));
+  if (!mixed) return placed(make_call("in", std::move(arguments)), node.place);
+  std::vector<ExpressionPtr> tests;
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    KAPPA_TRY(ExpressionPtr test,
+              placed(make_call("=", {arguments[0], arguments[i]}), node.arguments[i]->place));
+    tests.push_back(std::move(test));
+  }
+  while (tests.size() > 1) {
+    std::vector<ExpressionPtr> half;
+    for (std::size_t i = 0; i + 1 < tests.size(); i += 2) {
+      KAPPA_TRY(ExpressionPtr either, placed(make_call("or", {tests[i], tests[i + 1]}), node.place));
+      half.push_back(std::move(either));
+    }
+    if (tests.size() % 2 == 1) half.push_back(tests.back());
+    tests = std::move(half);
+  }
+  return tests.front();
+}
+
+Expected<ExpressionPtr> ExpressionBinder::bind_case(const Node& node) {
+  ExpressionPtr operand;
+  if (node.operand) {
+    KAPPA_TRY(operand, bind(node.operand));
+  }
+  std::vector<ExpressionPtr> arguments;
+  const std::size_t branches = node.arguments.size() / 2;
+  for (std::size_t i = 0; i < branches; ++i) {
+    const NodePtr& when = node.arguments[2 * i];
+    ExpressionPtr condition;
+    if (operand) {
+      KAPPA_TRY(ExpressionPtr value, bind(when));
+      KAPPA_TRY(condition, placed(make_call("=", {operand, std::move(value)}), when->place));
+    } else {
+      KAPPA_TRY(condition, bind(when));
+      auto boolean = coerce(std::move(condition), kBooleanType);
+      if (!boolean) {
+        return fail_at(when->place, ErrorCode::kInvalid, 2002,
+                       "WHEN must be BOOLEAN: " + boolean.error().message);
+      }
+      condition = std::move(*boolean);
+    }
+    KAPPA_TRY(ExpressionPtr value, bind(node.arguments[2 * i + 1]));
+    arguments.push_back(std::move(condition));
+    arguments.push_back(std::move(value));
+  }
+  ExpressionPtr otherwise = make_constant(Value());
+  if (node.has_else) {
+    KAPPA_TRY(otherwise, bind(node.arguments.back()));
+  }
+  arguments.push_back(std::move(otherwise));
+  return placed(make_call("case", std::move(arguments)), node.place);
+}
+
+Expected<ExpressionPtr> ExpressionBinder::bind_cast(const Node& node) {
+  KAPPA_TRY(ExpressionPtr argument, bind(node.arguments[0]));
+  if (node.strict) return placed(coerce(std::move(argument), node.target), node.place);
+  return placed(make_cast(std::move(argument), node.target), node.place);
+}
+
+// The clock and chance: a view must give the same answer whenever it is computed.
+Expected<ExpressionPtr> ExpressionBinder::bind_clock(const Node& node) {
+  const bool chance = node.function == "random" || node.function == "gen_random_uuid";
+  if (context_.in_view) {
+    return fail_at(
+        node.place, ErrorCode::kInvalid, 2005,
+        node.function + " is not allowed in a view: the view would not be a function of the log",
+        chance ? "_offset is unique for every event" : "_append_time is the time the event was appended");
+  }
+  if (chance) {
+    return fail_at(node.place, ErrorCode::kUnsupported, 2008,
+                   node.function + " is not available in this version");
+  }
+  if (node.function == "current_date") {
+    return placed(make_call("date_trunc", {make_constant(Value::text("day")),
+                                           make_constant(Value::timestamp(context_.now_micros))}),
+                  node.place);
+  }
+  return make_constant(Value::timestamp(context_.now_micros));
+}
+
+}  // namespace kappa::processor::sql

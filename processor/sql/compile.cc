@@ -1,0 +1,70 @@
+// One statement from text to its bound form.
+#include "processor/sql/compile.h"
+
+#include <algorithm>
+
+#include "processor/sql/lexer.h"
+#include "processor/sql/parser.h"
+#include "processor/sql/planner.h"
+
+namespace kappa::processor {
+namespace {
+
+using namespace sql;
+
+std::string explain_view(const CreateView& view) {
+  std::string key;
+  for (const std::size_t column : view.plan.key_columns) {
+    key += (key.empty() ? "" : ", ") + view.plan.root->output[column].name;
+  }
+  std::string text = "materialized view " + view.name + ": ";
+  text += view.plan.single_row ? "one row" : "key " + key;
+  return text + "\n" + explain(*view.plan.root);
+}
+
+struct Binder {
+  const CatalogReader& catalog;
+
+  Expected<Statement> operator()(const QueryPtr& query) const {
+    KAPPA_TRY(Select select, plan_select(*query, catalog));
+    return Statement(std::move(select));
+  }
+  Expected<Statement> operator()(const CreateStreamSyntax& syntax) const {
+    KAPPA_TRY(CreateStream stream, bind_stream(syntax, catalog));
+    return Statement(std::move(stream));
+  }
+  Expected<Statement> operator()(const CreateViewSyntax& syntax) const {
+    KAPPA_TRY(CreateView view, plan_view(syntax, catalog));
+    return Statement(std::move(view));
+  }
+  Expected<Statement> operator()(const DropSyntax& syntax) const {
+    return Statement(
+        Drop{syntax.what, syntax.name.text, syntax.name.place, syntax.if_exists, syntax.cascade});
+  }
+  Expected<Statement> operator()(const ShowSyntax& syntax) const { return Statement(Show{syntax.what}); }
+  Expected<Statement> operator()(const DescribeSyntax& syntax) const {
+    return Statement(Describe{syntax.name.text, syntax.name.place});
+  }
+  // Always refused before: the parser noted why.
+  Expected<Statement> operator()(const LaterSyntax&) const {
+    return fail(ErrorCode::kUnsupported, 2008, "the statement is not available in this version");
+  }
+};
+
+}  // namespace
+
+Expected<Statement> compile(std::string_view sql, const CatalogReader& catalog) {
+  KAPPA_TRY(const StatementSyntax syntax, parse(sql));
+  if (syntax.later) {
+    return fail_at(syntax.later->place, ErrorCode::kUnsupported, 2008,
+                   "not available in this version: " + syntax.later->construct);
+  }
+  KAPPA_TRY(Statement statement, std::visit(Binder{catalog}, syntax.statement));
+  if (!syntax.explain) return statement;
+  if (const auto* select = std::get_if<Select>(&statement)) return Statement(Explain{explain(*select->plan)});
+  if (const auto* view = std::get_if<CreateView>(&statement)) return Statement(Explain{explain_view(*view)});
+  return fail_at({1, 1, 7}, ErrorCode::kInvalid, 2005,
+                 "EXPLAIN takes a SELECT or a CREATE MATERIALIZED VIEW");
+}
+
+}  // namespace kappa::processor
