@@ -102,6 +102,10 @@ class TreeLayer final : public LayerCursor {
   [[nodiscard]] Status move(MDB_cursor_op op) {
     const int code = mdb_cursor_get(cursor_, &key_, &value_, op);
     there_ = code == 0;
+    if (there_ && stored_key() == meta_key()) {
+      there_ = false;
+      if (backward_ && op != MDB_SET_RANGE) return move(MDB_PREV);
+    }
     if (code != 0 && code != MDB_NOTFOUND) return tree_.failed(code, "cannot scan");
     return {};
   }
@@ -116,6 +120,8 @@ class TreeLayer final : public LayerCursor {
       target.append(range_.from);
       // A long bound lies among the entries of its prefix; those before it are skipped one by one.
       if (target.size() > kPlainKeyMax) target.resize(kPlainKeyMax);
+    } else if (!range_.to && table_ == UINT8_MAX) {
+      return move(MDB_LAST);
     } else if (!range_.to) {
       target[0] = static_cast<char>(table_ + 1);
     } else {

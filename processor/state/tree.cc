@@ -14,7 +14,6 @@
 namespace kappa::processor {
 namespace {
 
-constexpr std::string_view kMetaKey{"\xffprogress", 9};
 
 std::unexpected<Error> corrupt(std::string what) {
   return fail(ErrorCode::kCorrupt, 3301, "the view's state is damaged: " + std::move(what),
@@ -97,6 +96,11 @@ void rewrite_record(std::vector<StoredEntry>& entries, const StateEntry& change)
 }
 
 }  // namespace
+
+std::string_view meta_key() {
+  static const std::string key(kHashedKeyBytes + 1, '\xff');
+  return key;
+}
 
 Expected<std::string_view> open_plain_value(std::string_view stored, std::string_view value) {
   if (value.size() < 4) return corrupt("an entry is shorter than its checksum");
@@ -210,7 +214,7 @@ Tree::~Tree() {
 
 Status Tree::load_meta() {
   KAPPA_TRY(const ReadTransaction transaction, read());
-  MDB_val key = to_val(kMetaKey);
+  MDB_val key = to_val(meta_key());
   MDB_val value{};
   const int code = mdb_get(transaction.get(), dbi_, &key, &value);
   MDB_stat stat{};
@@ -220,7 +224,7 @@ Status Tree::load_meta() {
     return {};
   }
   if (code != 0) return failed(code, "cannot read the progress record");
-  KAPPA_TRY(const std::string_view payload, open_plain_value(kMetaKey, to_text(value)));
+  KAPPA_TRY(const std::string_view payload, open_plain_value(meta_key(), to_text(value)));
   ByteReader in(as_bytes(payload));
   if (const std::uint32_t format = in.u32(); format != kStateFormat) {
     return fail(ErrorCode::kUnsupported, 3103, "the view's state has format " + std::to_string(format),
@@ -337,8 +341,8 @@ Status Tree::write(std::span<const StateEntry* const> entries, const Progress& p
     }
     value.clear();
     encode_meta(meta, value);
-    append_u32(static_cast<std::uint32_t>(hash_record(kMetaKey, value)), value);
-    MDB_val raw_key = to_val(kMetaKey);
+    append_u32(static_cast<std::uint32_t>(hash_record(meta_key(), value)), value);
+    MDB_val raw_key = to_val(meta_key());
     MDB_val raw_value = to_val(value);
     if (const int code = mdb_put(transaction, dbi_, &raw_key, &raw_value, 0); code != 0) {
       return failed(code, "cannot write the progress record");
@@ -372,7 +376,7 @@ Expected<StateMeta> Tree::recompute() {
   MDB_val value{};
   int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
   for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-    if (to_text(key) == kMetaKey) continue;
+    if (to_text(key) == meta_key()) continue;
     KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(to_text(key), to_text(value)));
     for (const StoredEntry& e : entries) found.multiset_hash += hash_entry(e.table, e.key, e.value);
     found.entries += entries.size();

@@ -7,7 +7,8 @@
 //                the entries whose long keys share prefix and hash, in key order
 // Checksum     = low half of XXH3(value, seed XXH3(key, seed table)); for a long key, of the stored
 //                value under the stored key
-// Table 255 holds the meta record, key "progress": see encode_meta.
+// Meta record  = progress, entry count and multiset hash under 509 bytes ff, the greatest key of all
+//                and of a length that no entry has
 //
 // Entries with long keys and one prefix are put in order when they are scanned, in memory: that is as
 // many as share their first 499 bytes.
@@ -32,7 +33,6 @@ namespace kappa::processor {
 
 inline constexpr std::size_t kPlainKeyMax = 500;
 inline constexpr std::size_t kHashedKeyBytes = kPlainKeyMax + 8;
-inline constexpr TableId kMetaTable = 255;
 inline constexpr std::uint32_t kStateFormat = 1;
 
 // What one transaction leaves behind beside the entries.
@@ -100,6 +100,9 @@ class Tree {
   std::mutex pool_mutex_;
   std::vector<MDB_txn*> pool_;  // Reset read transactions.
 };
+
+// Stored key of the meta record.
+[[nodiscard]] std::string_view meta_key();
 
 // One entry of a stored record, keys and checksums already undone.
 struct StoredEntry {

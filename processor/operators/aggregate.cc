@@ -1,0 +1,158 @@
+// See aggregate.h.
+#include "processor/operators/aggregate.h"
+
+#include <numeric>
+
+#include "processor/state/key_encoding.h"
+
+namespace kappa::processor {
+
+AggregateOperator::AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates, StateStore& store,
+                                     Options options)
+    : aggregates_(std::move(aggregates)), store_(store), options_(options), writer_(plan.output) {
+  for (const ExpressionPtr& key : plan.group_keys) keys_.emplace_back(key);
+  for (const Aggregate& aggregate : plan.aggregates) {
+    Input& input = inputs_.emplace_back();
+    for (const ExpressionPtr& argument : aggregate.arguments) input.arguments.emplace_back(argument);
+    if (aggregate.filter) input.filter.emplace(aggregate.filter);
+  }
+}
+
+Status AggregateOperator::start() {
+  if (aggregates_->global()) {
+    KAPPA_TRY(StateEntry* const group, store_.entry(options_.table, {}));
+    if (!group->exists) {
+      store_.begin_changes();
+      group->value.assign(aggregates_->layout().fixed_bytes(), '\0');
+      group->exists = true;
+      store_.changed(*group);
+      if (options_.row_count != nullptr) ++*options_.row_count;
+      if (options_.gives_changes && next() != nullptr) {
+        KAPPA_TRY(const Row row, aggregates_->row({}, group->value));
+        // Whatever follows starts first: it must be ready for the row.
+        KAPPA_CHECK_OK(Operator::start());
+        static_cast<void>(writer_.add(row, 1));
+        return writer_.give_to(*next());
+      }
+    }
+  }
+  return Operator::start();
+}
+
+Status AggregateOperator::push(const ChangeBatch& batch) {
+  if (batch.selected() == 0) return {};
+  if (batch.selection != nullptr) {
+    rows_ = batch.selection;
+  } else {
+    all_rows_.resize(batch.count);
+    std::iota(all_rows_.begin(), all_rows_.end(), 0U);
+    rows_ = &all_rows_;
+  }
+  KAPPA_CHECK_OK(assign_groups(batch));
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    Input& input = inputs_[i];
+    if (input.filter) input.filter->filter(batch, input.rows);
+    input.values.clear();
+    for (ExpressionEvaluator& argument : input.arguments) input.values.push_back(&argument.evaluate(batch));
+    input.view.rows = input.filter ? input.rows : *rows_;
+    input.view.group_of = group_of_;
+    input.view.groups = groups_;
+    input.view.arguments = input.values;
+    input.view.weights = batch.weights;
+    KAPPA_CHECK_OK((*aggregates_)[i].prepare(input.view));
+  }
+  store_.begin_changes();
+  add_weights(batch);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) KAPPA_CHECK_OK((*aggregates_)[i].update(inputs_[i].view));
+  settle();
+  if (options_.gives_changes && next() != nullptr) return give_changes();
+  return {};
+}
+
+Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
+  const bool keep_old = options_.gives_changes && next() != nullptr;
+  groups_.clear();
+  old_values_.clear();
+  was_there_.clear();
+  group_of_.resize(batch.count);
+  key_columns_.clear();
+  for (ExpressionEvaluator& key : keys_) key_columns_.push_back(&key.evaluate(batch));
+  std::uint32_t group = 0;
+  for (const std::uint32_t row : *rows_) {
+    key_.clear();
+    for (const Vector* const column : key_columns_) append_key(*column, row, key_);
+    // Neighbours often share their group; the hash is spared then.
+    if (groups_.empty() || key_ != previous_key_) {
+      KAPPA_TRY(StateEntry* const entry, store_.entry(options_.table, key_));
+      if (entry->mark == 0) {
+        groups_.push_back(entry);
+        entry->mark = static_cast<std::uint32_t>(groups_.size());
+        was_there_.push_back(entry->exists && aggregates_->has_row(entry->value));
+        if (keep_old) old_values_.push_back(entry->exists ? std::optional(entry->value) : std::nullopt);
+      }
+      group = entry->mark - 1;
+      std::swap(key_, previous_key_);
+    }
+    group_of_[row] = group;
+  }
+  for (StateEntry* const entry : groups_) entry->mark = 0;
+  return {};
+}
+
+void AggregateOperator::add_weights(const ChangeBatch& batch) {
+  for (StateEntry* const group : groups_) {
+    if (!group->exists) group->value.assign(aggregates_->layout().fixed_bytes(), '\0');
+  }
+  for (const std::uint32_t row : *rows_) {
+    char* const at = groups_[group_of_[row]]->value.data();
+    store_raw(at, load_raw<std::int64_t>(at) + batch.weight(row));
+  }
+}
+
+void AggregateOperator::settle() {
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    StateEntry& group = *groups_[i];
+    group.exists = aggregates_->global() || GroupLayout::weight(group.value) != 0;
+    const bool there = group.exists && aggregates_->has_row(group.value);
+    if (!group.exists) group.value.clear();
+    store_.changed(group);
+    if (options_.row_count != nullptr) {
+      if (there && !was_there_[i]) ++*options_.row_count;
+      if (!there && was_there_[i]) --*options_.row_count;
+    }
+  }
+}
+
+Status AggregateOperator::give_changes() {
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    const StateEntry& group = *groups_[i];
+    const bool there = group.exists && aggregates_->has_row(group.value);
+    std::optional<Row> old_row;
+    std::optional<Row> new_row;
+    if (was_there_[i]) {
+      KAPPA_TRY(old_row, aggregates_->row(group.key, *old_values_[i]));
+    }
+    if (there) {
+      KAPPA_TRY(new_row, aggregates_->row(group.key, group.value));
+    }
+    if (old_row == new_row) continue;
+    if (old_row && writer_.add(*old_row, -1)) KAPPA_CHECK_OK(writer_.give_to(*next()));
+    if (new_row && writer_.add(*new_row, 1)) KAPPA_CHECK_OK(writer_.give_to(*next()));
+  }
+  return writer_.give_to(*next());
+}
+
+Status AggregateOperator::give_groups() {
+  KAPPA_TRY(const std::shared_ptr<StateSnapshot> snapshot, store_.snapshot());
+  const std::unique_ptr<StateCursor> cursor = snapshot->scan(options_.table, {}, false);
+  for (;;) {
+    KAPPA_TRY(const auto entry, cursor->next());
+    if (!entry) break;
+    if (!aggregates_->has_row(entry->value)) continue;
+    KAPPA_TRY(const Row row, aggregates_->row(entry->key, entry->value));
+    if (writer_.add(row, 1)) KAPPA_CHECK_OK(writer_.give_to(*next()));
+  }
+  return writer_.give_to(*next());
+}
+
+}  // namespace kappa::processor

@@ -1,0 +1,70 @@
+// GROUP BY: one entry of state per group, changed in place, a batch at a time.
+//
+// A batch goes through in two phases. First, while readers may still read: keys, filters and
+// arguments are evaluated over whole vectors, each row finds its group, side tables are loaded. Then,
+// with readers shut out: each aggregate runs over the rows in one tight loop.
+//
+// Groups exist while their row weight is above zero; a global aggregate always exists. With a next
+// operator, each group that a batch touched gives its old row (-1) and its new row (+1), once.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "processor/operators/group_codec.h"
+#include "processor/operators/operator.h"
+#include "processor/operators/row_writer.h"
+#include "processor/vector/evaluate.h"
+
+namespace kappa::processor {
+
+class AggregateOperator final : public Operator {
+ public:
+  struct Options {
+    TableId table = 0;                     // Of the groups.
+    std::uint64_t* row_count = nullptr;    // Borrowed: groups that exist. May be null.
+    bool gives_changes = false;            // To next(); otherwise give_groups() is how rows leave.
+  };
+  AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates, StateStore& store, Options options);
+
+  [[nodiscard]] Status push(const ChangeBatch& batch) override;
+  [[nodiscard]] Status start() override;
+  // Pushes the rows of all groups downstream, in key order.
+  [[nodiscard]] Status give_groups();
+
+ private:
+  struct Input {
+    std::vector<ExpressionEvaluator> arguments;
+    std::optional<ExpressionEvaluator> filter;
+    std::vector<const Vector*> values;  // Of the batch at hand.
+    Selection rows;
+    AggregateRows view;
+  };
+  [[nodiscard]] Status assign_groups(const ChangeBatch& batch);
+  void add_weights(const ChangeBatch& batch);
+  // Settles which groups came and went.
+  void settle();
+  [[nodiscard]] Status give_changes();
+
+  std::unique_ptr<AggregateSet> aggregates_;
+  StateStore& store_;
+  const Options options_;
+  std::vector<ExpressionEvaluator> keys_;
+  std::vector<Input> inputs_;  // Per aggregate.
+
+  // Of the batch at hand.
+  Selection all_rows_;
+  const Selection* rows_ = nullptr;
+  std::vector<const Vector*> key_columns_;
+  std::string key_;
+  std::string previous_key_;
+  std::vector<std::uint32_t> group_of_;
+  std::vector<StateEntry*> groups_;
+  std::vector<std::optional<std::string>> old_values_;  // Per group, when changes are given.
+  std::vector<bool> was_there_;                          // Per group.
+
+  RowWriter writer_;
+};
+
+}  // namespace kappa::processor

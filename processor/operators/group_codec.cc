@@ -1,0 +1,38 @@
+// See group_codec.h.
+#include "processor/operators/group_codec.h"
+
+#include "processor/state/key_encoding.h"
+
+namespace kappa::processor {
+
+Expected<std::unique_ptr<AggregateSet>> AggregateSet::make(const Plan& aggregate, InputKind input, StateStore* store,
+                                                           TableId& next_table) {
+  auto set = std::make_unique<AggregateSet>();
+  for (const ExpressionPtr& key : aggregate.group_keys) set->key_types_.push_back(key->type);
+  for (const Aggregate& one : aggregate.aggregates) {
+    KAPPA_TRY(std::unique_ptr<AggregateFunction> function, make_aggregate({one, input, store, next_table}));
+    set->layout_.add(function->fixed_bytes(), function->has_variable());
+    set->functions_.push_back(std::move(function));
+  }
+  for (std::size_t i = 0; i < set->functions_.size(); ++i) set->functions_[i]->place(set->layout_, i);
+  return set;
+}
+
+Expected<Row> AggregateSet::row(std::string_view key, std::string_view value) const {
+  if (!layout_.fits(value)) {
+    return fail(ErrorCode::kCorrupt, 3301, "the state of a group has the wrong size", "the view is rebuilt from the log");
+  }
+  Row row;
+  row.reserve(key_types_.size() + functions_.size());
+  for (const Type type : key_types_) {
+    KAPPA_TRY(Value column, read_key(key, type));
+    row.push_back(std::move(column));
+  }
+  for (const auto& function : functions_) {
+    KAPPA_TRY(Value result, function->result(value));
+    row.push_back(std::move(result));
+  }
+  return row;
+}
+
+}  // namespace kappa::processor
