@@ -1,0 +1,40 @@
+// A server over the fakes, on a free port.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "serving/server.h"
+#include "tests/serving/support/fake_engine.h"
+#include "tests/serving/support/fake_log.h"
+#include "tests/serving/support/wire.h"
+
+namespace kappa::testing {
+
+struct Fixture {
+  explicit Fixture(FakeLog::Mode mode = FakeLog::Mode::kInline, serving::ServerOptions options = {}) : log(mode) {
+    options.listen = "127.0.0.1:0";
+    auto started = serving::Server::start(options, log, engine);
+    EXPECT_TRUE(started) << (started ? "" : to_string(started.error()));
+    if (started) server = std::move(*started);
+  }
+  [[nodiscard]] std::string address() const { return server->address(); }
+  // True when a fresh client can append and query: what must hold after every hostile one.
+  [[nodiscard]] bool healthy() {
+    Wire wire(address());
+    wire.greet();
+    wire.send(sql_frame(8, "rows 1"));
+    for (;;) {
+      const auto frame = wire.frame();
+      if (!frame || frame->header.request_id != 8) return false;
+      if (!frame->header.more()) return frame->header.type == FrameType::kEnd;
+    }
+  }
+
+  FakeLog log;
+  FakeEngine engine;
+  std::unique_ptr<serving::Server> server;
+};
+
+}  // namespace kappa::testing
