@@ -224,8 +224,7 @@ class Recovery {
     };
     for (auto found = find_batch(file, header, from); found; found = find_batch(file, header, found->at + 8)) {
       note(found->header.durable_upto);
-      if (!first_later_) first_later_ = found->header.base_offset;
-      last_later_ = found->header.end_offset();
+      if (!first_later_ && batch_at(file, header, found->at)) first_later_ = found->header.base_offset;
     }
     for (std::uint64_t at = from; at + 8 <= file.size(); at += kBatchAlignment)
       if (std::memcmp(file.data() + at, "KFTR", 4) == 0)
@@ -403,7 +402,7 @@ class Recovery {
   std::uint64_t stop_at_ = kSegmentHeaderBytes;
   bool stop_scanned_ = false;  // Its batches were followed; else the segment itself does not belong.
   bool ended_by_footer_ = false;
-  std::optional<Offset> first_later_, last_later_;
+  std::optional<Offset> first_later_;  // Of the first whole batch behind the damage.
 };
 
 }  // namespace

@@ -60,32 +60,25 @@ Expected<VerifyReport> verify(const std::filesystem::path& directory,
         page->log_id != header.log_id)
       damage("segment file " + name + ": its header page is damaged or another segment's");
     SegmentIndex index(header);
-    LogState check;
     if (!chain) chain = ChainState{header.base_offset, page ? page->previous_header_hash : 0};
-    bool clean = true;
+    bool whole = true;
     for (std::uint64_t at = kSegmentHeaderBytes; at < end;) {
       const auto found = batch_at(file, header, at);
-      const bool good = found && (!clean || check_chain(*chain, *found));
-      if (!good) {
-        clean = false;
-        std::uint64_t next_at = end;
-        Offset next_offset = i + 1 < recovered.segments.size() ? recovered.segments[i + 1]->header().base_offset
-                                                               : recovered.chain.next_offset;
-        for (auto later = find_batch(file, header, at + kBatchAlignment); later;
-             later = find_batch(file, header, later->at + kBatchAlignment)) {
-          if (!batch_at(file, header, later->at)) continue;
-          next_at = later->at;
-          next_offset = later->header.base_offset;
-          break;
-        }
-        damage(place(name, at, next_at, chain->next_offset, next_offset) +
-               (found ? ": does not continue the chain" : ": " + found.error().message));
+      const Status chained = found ? check_chain(*chain, *found) : Status{};
+      if (!found || !chained) {
+        whole = false;
+        std::optional<FoundBatch> later = find_batch(file, header, at + kBatchAlignment);
+        while (later && !batch_at(file, header, later->at))
+          later = find_batch(file, header, later->at + kBatchAlignment);
+        const std::uint64_t next_at = later ? later->at : end;
+        Offset next_offset = recovered.chain.next_offset;
+        if (i + 1 < recovered.segments.size()) next_offset = recovered.segments[i + 1]->header().base_offset;
+        if (later) next_offset = later->header.base_offset;
+        damage(place(name, at, next_at, chain->next_offset, next_offset) + ": " +
+               (found ? chained.error().message : found.error().message));
+        // Follow the chain again from what verifies.
         at = next_at;
-        chain->next_offset = next_offset;
-        if (found) clean = true, chain->header_hash = 0;
-        if (at < end)
-          if (const auto next = batch_at(file, header, at)) chain->header_hash = next->header.previous_header_hash;
-        clean = true;
+        *chain = {next_offset, later ? later->header.previous_header_hash : 0};
         continue;
       }
       if (found->header.codec != Codec::kNone &&
@@ -98,11 +91,12 @@ Expected<VerifyReport> verify(const std::filesystem::path& directory,
       if (found->header.has_offsets()) report.events += found->header.count;
       at = found->end();
     }
+    if (!whole) chain.reset();
     if (sealed) {
       const auto footer = decode_footer((*map)->bytes().subspan(std::min<std::size_t>((*map)->bytes().size(), end)),
                                         header.log_id.low);
       if (!footer) damage("segment file " + name + ": " + footer.error().message);
-      else if (*footer != index.footer()) damage("segment file " + name + ": its footer does not describe its batches");
+      else if (whole && *footer != index.footer()) damage("segment file " + name + ": its footer does not describe its batches");
       const auto stored = files.read_whole(segment.index_path(), std::size_t{1} << 30);
       if (!stored || !SegmentIndex::decode(as_bytes(*stored), header, header.log_id.low) ||
           *stored != index.encode(header.log_id.low))
