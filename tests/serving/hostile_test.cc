@@ -1,6 +1,7 @@
 // Goal: hostile, broken, slow and greedy clients cost a bounded amount and only themselves; afterwards
 // a fresh client appends and queries. Method: raw bytes; deadlines are injected, short, and waited for
 // by reading until the server closes.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -22,7 +23,7 @@ std::string little(std::uint32_t value) {
 }
 
 // A frame of any type with any payload.
-std::string frame_of(std::uint8_t type, std::uint64_t id, std::string_view payload) {
+std::string frame_of(unsigned type, std::uint64_t id, std::string_view payload) {
   std::string frame;
   FrameBuilder builder(frame, static_cast<FrameType>(type), id);
   builder.payload().text(payload);
@@ -168,6 +169,8 @@ TEST(Framing, AFrameThatTakesTooLongIsClosed) {
   serving::ServerOptions options;
   options.frame_timeout = milliseconds(30);
   Fixture fixture(FakeLog::Mode::kInline, options);
+  Wire idle(fixture.address());
+  idle.greet();
   for (const std::size_t size : {std::size_t{10}, std::size_t{100'000}}) {
     const std::string frame = append_frame(2, "t", body_of(std::string(size, 'x')));
     Wire wire(fixture.address());
@@ -175,12 +178,7 @@ TEST(Framing, AFrameThatTakesTooLongIsClosed) {
     wire.send(std::string_view(frame).substr(0, frame.size() / 2));
     EXPECT_TRUE(wire.ended());
   }
-  // Between frames there is no hurry: the deadline of a complete one is gone.
-  Wire idle(fixture.address());
-  idle.greet();
-  Wire other(fixture.address());
-  other.send("x");
-  EXPECT_TRUE(other.ended() || true);
+  // Between frames there is no hurry.
   idle.send(ping_frame(5));
   ASSERT_TRUE(idle.frame());
 }
@@ -205,7 +203,7 @@ TEST(Types, UnknownOnesGetAnErrorWithTheirId) {
   Fixture fixture;
   Wire wire(fixture.address());
   wire.greet();
-  for (const std::uint8_t type : {0x00, 0x02, 0x11, 0x7f, 0xff}) {
+  for (const unsigned type : {0x00U, 0x02U, 0x11U, 0x7fU, 0xffU}) {
     wire.send(frame_of(type, 1000U + type, "whatever"));
     const auto frame = wire.frame();
     ASSERT_TRUE(frame);
@@ -220,17 +218,17 @@ TEST(Types, MalformedPayloadsGetAnErrorAndTheConnectionStays) {
   Fixture fixture;
   Wire wire(fixture.address());
   wire.greet();
-  for (const std::uint8_t type : {16, 18, 20, 32, 36, 38}) {
+  for (const unsigned type : {16U, 18U, 20U, 32U, 36U, 38U}) {
     for (const std::string& payload : {std::string(), std::string("\xff\xff\xff\xff", 4), std::string(300, '\xff'),
                                        little(5) + "abcd", std::string(64, '\x01')}) {
       wire.send(frame_of(type, 7, payload));
       const auto frame = wire.frame();
-      ASSERT_TRUE(frame) << unsigned{type};
-      EXPECT_EQ(frame->error().number, 1006) << unsigned{type};
+      ASSERT_TRUE(frame) << type;
+      EXPECT_EQ(frame->error().number, 1006) << type;
       EXPECT_EQ(frame->header.request_id, 7U);
     }
   }
-  for (const std::uint8_t type : {4, 48}) {
+  for (const unsigned type : {4U, 48U}) {
     wire.send(frame_of(type, 7, "x"));
     EXPECT_EQ(next_error(wire).number, 1006);
   }
@@ -322,31 +320,24 @@ TEST(Bounds, TooManyConnectionsAreToldSo) {
 
 TEST(Bounds, RunningOutOfDescriptorsRefusesAndRecovers) {
   Fixture fixture;
+  EXPECT_TRUE(fixture.healthy());
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  std::vector<std::unique_ptr<Wire>> clients;
-  clients.push_back(std::make_unique<Wire>(fixture.address()));
-  clients.back()->greet();
-  // The client needs a descriptor, too: it takes the last one, the server gets none.
-  const rlim_t used = open_descriptors();
   rlimit tight = before;
-  tight.rlim_cur = used + 1;
+  tight.rlim_cur = 256;
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
-  const int client = ::socket(AF_INET, SOCK_STREAM, 0);
-  bool refused = false;
-  if (client >= 0) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    const std::string address = fixture.address();
-    to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
-    ::inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
-    ASSERT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
-    char byte = 0;
-    refused = ::recv(client, &byte, 1, 0) <= 0;
-    ::close(client);
+  // Every descriptor is taken; the client gets one back, the server none.
+  std::vector<int> taken;
+  for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) taken.push_back(fd);
+  ASSERT_FALSE(taken.empty());
+  ::close(taken.back());
+  taken.pop_back();
+  {
+    Wire refused(fixture.address());
+    EXPECT_TRUE(refused.ended());
   }
+  for (const int fd : taken) ::close(fd);
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
-  EXPECT_TRUE(refused);
   EXPECT_TRUE(fixture.healthy());
 }
 

@@ -320,7 +320,9 @@ TEST(Sql, RowsComeInPiecesAndEnd) {
     EXPECT_TRUE(frame->header.more());
     EXPECT_LT(frame->payload.size(), std::size_t{80} << 10);
     ++frames;
-    for (const Row& row : decode_rows(as_bytes(frame->payload))->rows) EXPECT_EQ(row[0].as_int64(), next++);
+    const auto piece = decode_rows(as_bytes(frame->payload));
+    ASSERT_TRUE(piece);
+    for (const Row& row : piece->rows) EXPECT_EQ(row[0].as_int64(), next++);
   }
   ASSERT_TRUE(frame);
   ASSERT_EQ(frame->header.type, FrameType::kEnd);
