@@ -26,7 +26,8 @@ std::string environment_name(std::string_view flag) {
   return name;
 }
 
-// Every flag with a long name, on every subcommand, nested ones included.
+// Every flag with a long name of a command and of those nested in it. Only for the command that runs:
+// the library would check a value of the environment against the flag of that name of every command.
 void name_environment(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     if (option->get_positional() || option->get_lnames().empty()) continue;
@@ -107,16 +108,15 @@ int run_command_line(int argc, char** argv) {
   add_bench(app, status);
   add_completion(app, status);
   app.add_subcommand("version", "Print the version")->callback([] { std::printf("kappa %s\n", kVersion); });
-  name_environment(app);
 
-  if (const std::string path = config_file(argc, argv); !path.empty()) {
-    std::string command;
-    for (int i = 1; i < argc && command.empty(); ++i) {
-      const auto known = app.get_subcommands([&](const CLI::App* one) { return one->get_name() == argv[i]; });
-      if (!known.empty()) command = argv[i];
-    }
-    if (!load_config(path, command)) return kExitUsage;
+  std::string command;
+  for (int i = 1; i < argc && command.empty(); ++i) {
+    const auto known = app.get_subcommands([&](const CLI::App* one) { return one->get_name() == argv[i]; });
+    if (known.empty()) continue;
+    command = argv[i];
+    name_environment(*known.front());
   }
+  if (const std::string path = config_file(argc, argv); !path.empty() && !load_config(path, command)) return kExitUsage;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cstdio>
+#include <thread>
 
 #include "tools/command.h"
 #include "tools/event_format.h"
@@ -11,6 +12,9 @@
 
 namespace kappa::tools {
 namespace {
+
+// A topic that is followed may come into being later.
+constexpr std::chrono::milliseconds kMissingTopicPause{100};
 
 struct ReadFlags {
   ConnectionFlags connection;
@@ -68,6 +72,10 @@ int run(const ReadFlags& flags) {
     if (!result) {
       out.flush();
       if (interrupted()) break;
+      if (follow && result.error().code == ErrorCode::kNotFound) {
+        std::this_thread::sleep_for(kMissingTopicPause);
+        continue;
+      }
       return fail_with(result.error());
     }
     from = ReadFrom{ReadFrom::Kind::kOffset, static_cast<std::int64_t>(result->next.value())};

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "proto/batch.h"
 #include "tools/append_session.h"
@@ -47,7 +48,12 @@ int main(int argc, char** argv) {
   const int ledger = ::open(argv[4], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (ledger < 0) return 2;
   kappa::tools::catch_interrupt();
-  auto opened = kappa::tools::AppendSession::open(std::move(options), true);
+  // The server may be killed while it answers the first question.
+  auto opened = kappa::tools::AppendSession::open(options, true);
+  for (int attempt = 0; !opened && attempt < 1'000 && !kappa::tools::interrupted(); ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    opened = kappa::tools::AppendSession::open(options, true);
+  }
   if (!opened) return kappa::tools::fail_with(opened.error());
   kappa::tools::AppendSession& session = **opened;
 
