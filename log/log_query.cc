@@ -77,7 +77,7 @@ Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
     const std::size_t middle = (low + high) / 2;
     const auto segment = segments_.at(middle);
     KAPPA_TRY(const Timestamp last, segment->with_index(may_repair_indexes(), [](const SegmentIndex& index) {
-      return index.footer().last_append_time;
+      return index.last_append_time();
     }));
     segments_.touch(segment);
     if (last < time) low = middle + 1;

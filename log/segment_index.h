@@ -39,7 +39,7 @@ class SegmentIndex {
   [[nodiscard]] std::uint64_t topic_batch_at(TopicId topic, std::size_t i) const;
 
   [[nodiscard]] SegmentFooter footer() const;  // With topics by id.
-  [[nodiscard]] std::uint64_t segment_hash() const { return summary_.segment_hash; }
+  [[nodiscard]] Timestamp last_append_time() const { return summary_.last_append_time; }
 
   [[nodiscard]] std::string encode(std::uint64_t seed) const;
   // kCorrupt 3113 for anything but a whole index of that segment.
