@@ -93,6 +93,12 @@ std::strong_ordering compare_numbers(std::int64_t a, double b) {
 std::strong_ordering compare_numbers(Int128 a, std::uint8_t scale, double b) {
   if (b >= 0x1p127) return std::strong_ordering::less;
   if (b < -0x1p127) return std::strong_ordering::greater;
+  if (b < 0) {
+    // Toward zero the fraction of a double is exact, toward minus infinity it would be rounded.
+    if (a >= 0) return std::strong_ordering::greater;
+    return reverse(compare_numbers(-a, scale, -b));
+  }
+  if (a < 0) return std::strong_ordering::less;
   const double floor = std::floor(b);
   const Split left = split(a, scale);
   const auto whole = static_cast<Int128>(floor);

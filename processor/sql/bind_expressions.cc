@@ -20,6 +20,20 @@ Expected<T> placed(Expected<T> result, SourcePlace place) {
   return result;
 }
 
+// The same for a node with arguments: a literal that is not of the type asked for is named itself.
+Expected<ExpressionPtr> placed_call(Expected<ExpressionPtr> result, const Node& node) {
+  if (!result && !result.error().place) {
+    for (const NodePtr& argument : node.arguments) {
+      const bool text = argument->kind == NodeKind::kLiteral && !argument->literal.is_null() &&
+                        argument->literal.type().id == TypeId::kText;
+      if (text && result.error().message.starts_with("'" + argument->literal.as_text() + "' is not")) {
+        result.error().place = argument->place;
+      }
+    }
+  }
+  return placed(std::move(result), node.place);
+}
+
 }  // namespace
 
 const ScopeColumn* find_column(const Scope& scope, const Name& name) {
@@ -172,7 +186,7 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
       }
     }
   }
-  return placed(make_call(*function, std::move(arguments)), node.place);
+  return placed_call(make_call(*function, std::move(arguments)), node);
 }
 
 // A list that mixes BIGINT with DOUBLE is compared element by element, exactly, like =.
@@ -182,7 +196,7 @@ Expected<ExpressionPtr> ExpressionBinder::bind_in(const Node& node, std::vector<
                        [id](const ExpressionPtr& e) { return e->type.id == id; });
   };
   const bool mixed = has(TypeId::kDouble) && (has(TypeId::kBigint) || has(TypeId::kNumeric));
-  if (!mixed) return placed(make_call("in", std::move(arguments)), node.place);
+  if (!mixed) return placed_call(make_call("in", std::move(arguments)), node);
   std::vector<ExpressionPtr> tests;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     KAPPA_TRY(ExpressionPtr test,
