@@ -52,8 +52,12 @@ class Loop:
     def __init__(self, scratch, seed):
         self.random = random.Random(seed)
         self.seed = seed
-        self.server = scratch.server(listen=f"127.0.0.1:{free_port()}")
+        # Small segments and frequent commits, so that kills hit their boundaries too.
+        self.server = scratch.server(
+            listen=f"127.0.0.1:{free_port()}", flags=("--segment-bytes", "131072", "--commit-interval", "20"))
         self.ledgers = [os.path.join(scratch.path, f"ledger{i}") for i in range(CLIENTS)]
+        for path in self.ledgers:
+            open(path, "wb").close()
         self.clients = []
         self.kills = {"recovery": 0, "ready": 0, "load": 0}
 
@@ -187,9 +191,10 @@ def main():
                         loop.start_clients()
             loop.server.stop()
         except (kappa.Failure, ValueError) as problem:
-            loop.abandon()
             print(f"FAIL after {sum(loop.kills.values())} kills, seed {arguments.seed}: {problem}")
             return 1
+        finally:
+            loop.abandon()
     print(f"kills during recovery {loop.kills['recovery']}, at ready {loop.kills['ready']}, under load {loop.kills['load']}")
     return 0
 
