@@ -1,0 +1,125 @@
+// What aggregates must give, computed from all live rows at once, simply and slowly.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "processor/sql/plan.h"
+#include "processor/vector/evaluate.h"
+#include "proto/value.h"
+#include "tests/processor/operators/change_source.h"
+
+namespace kappa::processor::testing {
+
+__extension__ typedef __float128 Quad;
+
+// An expression over one row.
+inline Value evaluate_row(const ExpressionPtr& expression, const Row& row, const std::vector<Column>& columns) {
+  std::vector<Vector> vectors;
+  Arena arena;
+  ChangeBatch batch;
+  batch.count = 1;
+  batch.arena = &arena;
+  vectors.reserve(row.size());
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    vectors.emplace_back(columns[i].type).resize(1);
+    vectors.back().set(0, row[i], arena);
+    batch.columns.push_back(&vectors.back());
+  }
+  ExpressionEvaluator evaluator(expression);
+  return evaluator.evaluate(batch).value(0);
+}
+inline bool is_true(const Value& value) { return !value.is_null() && value.as_bool(); }
+
+struct RowLess {
+  bool operator()(const Row& a, const Row& b) const {
+    for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+      if (const auto c = compare(a[i], b[i]); c != 0) return c < 0;
+    }
+    return a.size() < b.size();
+  }
+};
+
+inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& rows, const std::vector<Column>& columns) {
+  std::vector<Value> values;
+  std::int64_t count = 0;
+  for (const Row& row : rows) {
+    if (a.filter && !is_true(evaluate_row(a.filter, row, columns))) continue;
+    if (a.arguments.empty()) {
+      ++count;
+      continue;
+    }
+    Value value = evaluate_row(a.arguments[0], row, columns);
+    if (!value.is_null()) values.push_back(std::move(value));
+  }
+  if (a.arguments.empty()) return Value::bigint(count);
+  std::ranges::sort(values, [](const Value& x, const Value& y) { return compare(x, y) < 0; });
+  if (a.distinct) values.erase(std::unique(values.begin(), values.end()), values.end());
+  if (a.function == "count") return Value::bigint(static_cast<std::int64_t>(values.size()));
+  if (values.empty()) return Value::null(a.type);
+  if (a.function == "min") return values.front();
+  if (a.function == "max") return values.back();
+  // Exact in integers: doubles in units of 2^-20.
+  Int128 sum = 0;
+  const TypeId id = values[0].type().id;
+  for (const Value& v : values) {
+    if (id == TypeId::kDouble) sum += static_cast<Int128>(std::ldexp(v.as_double(), 20));
+    else if (id == TypeId::kNumeric) sum += v.as_int128();
+    else sum += v.as_int64();
+  }
+  Quad scale = 1;
+  if (id == TypeId::kDouble) scale = 1 << 20;
+  if (id == TypeId::kNumeric) scale = 10'000;
+  // Quad division has 113 bits: rounding it once more cannot go wrong for sums of this size.
+  if (a.function == "avg") return Value::real(static_cast<double>(static_cast<Quad>(sum) / (scale * static_cast<Quad>(values.size()))));
+  if (id == TypeId::kDouble) return Value::real(static_cast<double>(static_cast<Quad>(sum) / scale));
+  if (a.type.id == TypeId::kNumeric) return Value::numeric(sum, a.type.precision, a.type.scale);
+  return Value::interval(static_cast<std::int64_t>(sum));
+}
+
+// The rows that an aggregate node gives over `rows`, by group.
+inline std::vector<Row> reference_groups(const Plan& plan, const std::vector<Row>& rows) {
+  const std::vector<Column>& columns = plan.input->output;
+  std::map<Row, std::vector<Row>, RowLess> groups;
+  if (plan.group_keys.empty()) groups[{}] = {};
+  for (const Row& row : rows) {
+    Row key;
+    for (const ExpressionPtr& e : plan.group_keys) key.push_back(evaluate_row(e, row, columns));
+    groups[key].push_back(row);
+  }
+  std::vector<Row> result;
+  for (const auto& [key, members] : groups) {
+    Row row = key;
+    for (const Aggregate& a : plan.aggregates) row.push_back(reference_aggregate(a, members, columns));
+    result.push_back(std::move(row));
+  }
+  return result;
+}
+
+// The rows that a whole plan gives over the rows of its scan; no order but that of groups.
+inline std::vector<Row> reference_plan(const Plan& plan, const std::vector<Row>& source) {
+  if (!plan.input) return source;
+  std::vector<Row> rows = reference_plan(*plan.input, source);
+  const std::vector<Column>& columns = plan.input->output;
+  std::vector<Row> result;
+  switch (plan.kind) {
+    case PlanKind::kFilter:
+      for (Row& row : rows) {
+        if (is_true(evaluate_row(plan.predicate, row, columns))) result.push_back(std::move(row));
+      }
+      return result;
+    case PlanKind::kProject:
+      for (const Row& row : rows) {
+        Row& out = result.emplace_back();
+        for (const ExpressionPtr& e : plan.expressions) out.push_back(evaluate_row(e, row, columns));
+      }
+      return result;
+    case PlanKind::kAggregate: return reference_groups(plan, rows);
+    default: return rows;
+  }
+}
+
+}  // namespace kappa::processor::testing
