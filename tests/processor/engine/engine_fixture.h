@@ -63,7 +63,6 @@ class EngineFixture : public testing::Test {
     log::LogOptions log_options;
     log_options.directory = directory_ / "log";
     log_options.segment_bytes = std::size_t{1} << 20;
-    log_options.durability = log::Durability::kWritten;
     log_options.prepared_segments = 0;
     auto log = log::Log::open(log_options);
     ASSERT_TRUE(log) << to_string(log.error());
