@@ -1,6 +1,7 @@
 // The processor thread: groups, slices, merging, freezing. pipeline_commit.cc has the committer.
 #include "processor/pipeline.h"
 
+#include <pthread.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -92,6 +93,7 @@ void Pipeline::sleep(std::optional<Clock::time_point> until) {
 }
 
 void Pipeline::process() {
+  pthread_setname_np(pthread_self(), "kappa-processor");
   for (;;) {
     take_inbox();
     {

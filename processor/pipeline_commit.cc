@@ -2,6 +2,7 @@
 //
 // A full disk is a state, not a failure: the commit is repeated with a growing pause, and meanwhile
 // the processor stops at the view's memory budget. Any other error fails the view.
+#include <pthread.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@ constexpr std::chrono::milliseconds kBackoffMax{10'000};
 }  // namespace
 
 void Pipeline::commit_loop() {
+  pthread_setname_np(pthread_self(), "kappa-committer");
   std::unique_lock lock(mutex_);
   for (;;) {
     const auto earliest = std::ranges::min_element(to_commit_, {}, &Commit::not_before);
