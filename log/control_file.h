@@ -13,8 +13,7 @@ namespace kappa::log {
 class ControlFile {
  public:
   // `current` is what the file says now (generation 0 for a new one).
-  ControlFile(std::unique_ptr<File> file, ControlPage current)
-      : file_(std::move(file)), current_(current) {}
+  ControlFile(std::unique_ptr<File> file, ControlPage current) : file_(std::move(file)), current_(current) {}
 
   // Durable on return. Never goes back: a lower watermark than the stored one is ignored. Errors are
   // those of the file; after one the file is not used again.
@@ -44,7 +43,8 @@ class ControlFile {
 
  private:
   Status store(const ControlPage& page) {
-    KAPPA_CHECK_OK(file_->pwrite(as_bytes(encode_control_page(page)), (page.generation % 2) * kControlPageBytes));
+    KAPPA_CHECK_OK(
+        file_->pwrite(as_bytes(encode_control_page(page)), (page.generation % 2) * kControlPageBytes));
     return file_->fdatasync();
   }
   std::mutex mutex_;

@@ -64,8 +64,8 @@ class RealFile final : public File {
       if (skip != 0) {
         const iovec& piece = pieces[index];
         n = uninterrupted([&] {
-          return ::pwrite(descriptor_, static_cast<const char*>(piece.iov_base) + skip,
-                          piece.iov_len - skip, static_cast<off_t>(at));
+          return ::pwrite(descriptor_, static_cast<const char*>(piece.iov_base) + skip, piece.iov_len - skip,
+                          static_cast<off_t>(at));
         });
       } else {
         const std::size_t count = std::min<std::size_t>(pieces.size() - index, IOV_MAX);
@@ -121,7 +121,7 @@ class RealFile final : public File {
   }
 
   Expected<std::uint64_t> size() override {
-    struct stat info {};
+    struct stat info{};
     if (::fstat(descriptor_, &info) != 0) return file_error("stat", path_, errno);
     return static_cast<std::uint64_t>(info.st_size);
   }

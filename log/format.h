@@ -85,7 +85,7 @@ struct ControlPage {
   LogId log_id;
   std::uint64_t generation = 0;
   WriterEpoch writer_epoch;
-  LogPosition watermark;   // W: every byte below was durable when this was written.
+  LogPosition watermark;    // W: every byte below was durable when this was written.
   Offset watermark_offset;  // Next offset at W.
   bool operator==(const ControlPage&) const = default;
 };

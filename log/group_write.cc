@@ -14,7 +14,8 @@ constexpr std::size_t kFooterTopicReserve = 24;
 constexpr std::uint64_t kZeroPadding = 0;
 
 std::string describe(const ProducerTable::Key& key) {
-  return "producer " + std::to_string(key.producer.value()) + " in topic " + std::to_string(key.topic.value());
+  return "producer " + std::to_string(key.producer.value()) + " in topic " +
+         std::to_string(key.topic.value());
 }
 
 }  // namespace
@@ -133,7 +134,9 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
           case kAppend: break;
           case kGap: refuse(3030, " leaves a gap"); break;
           case kOldEpoch: refuse(3030, " comes from an older epoch of the producer"); break;
-          case kOverlap: refuse(3031, " begins with events that are in the log and ends with new ones"); break;
+          case kOverlap:
+            refuse(3031, " begins with events that are in the log and ends with new ones");
+            break;
           case kDuplicate:
             // Settled with this group: by then everything before it, its original too, is durable.
             settle(pending, group,
@@ -146,7 +149,8 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
       }
     }
     if (need_snapshot) {
-      for (std::string& part : state_.snapshot()) emit_control(BatchKind::kSnapshot, kSystemTopic, std::move(part));
+      for (std::string& part : state_.snapshot())
+        emit_control(BatchKind::kSnapshot, kSystemTopic, std::move(part));
       need_snapshot = false;
     }
     const std::size_t needed = pending.bytes() + 2 * kBatchAlignment +
@@ -186,8 +190,12 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
     emit(header, std::move(batch.body));
     topic.next_sequence += batch.count;
 
-    DurableChange change{batch.topic, topic.next_sequence, batch.producer_id, batch.producer_epoch,
-                         batch.producer_sequence + batch.count, base + batch.count};
+    DurableChange change{batch.topic,
+                         topic.next_sequence,
+                         batch.producer_id,
+                         batch.producer_epoch,
+                         batch.producer_sequence + batch.count,
+                         base + batch.count};
     if (batch.producer_id.value() != 0)
       state_.producers.apply(key, batch.producer_epoch, batch.producer_sequence, batch.count, base);
     group.changes.push_back(change);
@@ -227,7 +235,8 @@ Status LogImpl::write_group(std::deque<Pending>& work, Group& group) {
   std::vector<iovec> pieces;
   pieces.reserve(gather.pieces.size());
   for (const Gather::Piece& piece : gather.pieces)
-    pieces.push_back({piece.data != nullptr ? const_cast<void*>(piece.data) : arena_.data() + piece.at, piece.bytes});
+    pieces.push_back(
+        {piece.data != nullptr ? const_cast<void*>(piece.data) : arena_.data() + piece.at, piece.bytes});
   for (;;) {
     const Status written = active_file_->pwritev(pieces, write_at_);
     if (written) break;
@@ -264,13 +273,15 @@ Status LogImpl::roll(std::uint64_t bytes_needed, Group& group) {
     header.base_offset = state_.next_offset;
   }
   KAPPA_TRY(PreparedFile prepared,
-            preparer_->take((kSegmentHeaderBytes + snapshot_bytes + bytes_needed + footer_bytes + 4095) / 4096 * 4096));
+            preparer_->take((kSegmentHeaderBytes + snapshot_bytes + bytes_needed + footer_bytes + 4095) /
+                            4096 * 4096));
   header.log_id = id_;
   header.number = active_->header().number + 1;
   header.base_position = position_at(active_->header(), write_at_);
   header.previous_header_hash = previous_hash_;
   KAPPA_CHECK_OK(prepared.file->pwrite(as_bytes(encode_segment_header(header)), 0));
-  auto next = std::make_shared<Segment>(files_, options_.directory, header, std::make_unique<SegmentIndex>(header));
+  auto next =
+      std::make_shared<Segment>(files_, options_.directory, header, std::make_unique<SegmentIndex>(header));
   // Durable with the sync of the first group in it.
   KAPPA_CHECK_OK(files_.rename(prepared.path, next->path()));
   active_->close_at(write_at_);

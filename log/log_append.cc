@@ -23,8 +23,12 @@ constexpr std::chrono::milliseconds kWatermarkIdle{24};
 constexpr std::uint16_t kClosedNumber = 3002;
 
 Error unknown_outcome(const Error& cause) {
-  return {ErrorCode::kClosed, kClosedNumber, "the log failed, so the outcome of this append is unknown: " + cause.message,
-          "restart the server; what it then reports is what was kept", cause.system_errno, {}};
+  return {ErrorCode::kClosed,
+          kClosedNumber,
+          "the log failed, so the outcome of this append is unknown: " + cause.message,
+          "restart the server; what it then reports is what was kept",
+          cause.system_errno,
+          {}};
 }
 
 // No control characters, valid UTF-8, not reserved.
@@ -39,10 +43,14 @@ bool valid_topic_name(std::string_view name) {
     std::size_t length = 1;
     std::uint32_t code = lead;
     if (lead >= 0x80) {
-      if (lead >= 0xc2 && lead <= 0xdf) length = 2, code = lead & 0x1fu;
-      else if ((lead & 0xf0) == 0xe0) length = 3, code = lead & 0x0fu;
-      else if (lead >= 0xf0 && lead <= 0xf4) length = 4, code = lead & 0x07u;
-      else return false;
+      if (lead >= 0xc2 && lead <= 0xdf)
+        length = 2, code = lead & 0x1fu;
+      else if ((lead & 0xf0) == 0xe0)
+        length = 3, code = lead & 0x0fu;
+      else if (lead >= 0xf0 && lead <= 0xf4)
+        length = 4, code = lead & 0x07u;
+      else
+        return false;
       for (std::size_t k = 1; k < length; ++k) {
         if ((byte(i + k) & 0xc0) != 0x80) return false;
         code = code << 6 | (byte(i + k) & 0x3fu);
@@ -68,13 +76,21 @@ Expected<AppendAck> Log::append(AppendBatch batch) {
 std::optional<Error> LogImpl::refusal(std::size_t bytes) const {
   if (fatal_) return unknown_outcome(*fatal_);
   if (read_only_)
-    return Error{ErrorCode::kReadOnly, 3005, damage_ ? "the log is damaged and read-only: " + *damage_
-                                                     : std::string("the log was opened read-only"),
-                 damage_ ? "kappa verify shows the damage" : "", 0, {}};
+    return Error{ErrorCode::kReadOnly,
+                 3005,
+                 damage_ ? "the log is damaged and read-only: " + *damage_
+                         : std::string("the log was opened read-only"),
+                 damage_ ? "kappa verify shows the damage" : "",
+                 0,
+                 {}};
   if (closing_) return Error{ErrorCode::kClosed, kClosedNumber, "the log is closing", {}, 0, {}};
   if (full_)
-    return Error{ErrorCode::kFull, 3004, "no space for the log: " + full_->message,
-                 "free some space; appends go on by themselves", full_->system_errno, {}};
+    return Error{ErrorCode::kFull,
+                 3004,
+                 "no space for the log: " + full_->message,
+                 "free some space; appends go on by themselves",
+                 full_->system_errno,
+                 {}};
   if (queue_bytes_ + bytes > limits::kAppendQueueBytesMax)
     return Error{ErrorCode::kBusy, 3003, "too many appends are waiting", "slow down and try again", 0, {}};
   return std::nullopt;
@@ -115,7 +131,8 @@ Expected<TopicId> LogImpl::ensure_topic(std::string_view name) {
     const auto found = state_.topic_by_name.find(std::string(name));
     if (found != state_.topic_by_name.end()) return found->second;
     if (state_.topics.size() >= limits::kTopicsMax)
-      return fail(ErrorCode::kTooLarge, 3023, "the log has " + std::to_string(limits::kTopicsMax) + " topics, the most it can have");
+      return fail(ErrorCode::kTooLarge, 3023,
+                  "the log has " + std::to_string(limits::kTopicsMax) + " topics, the most it can have");
     pending.kind = BatchKind::kTopic;
     pending.batch.topic = state_.add_topic(name);
     pending.batch.body = name;
@@ -340,7 +357,8 @@ void LogImpl::sync_loop() {
       watermark_dirty_ = false;
       lock.unlock();
       // Off the ack path. A failure here is as final as any failed sync.
-      if (Status stored = control_->write(durable_position(), durable_end()); !stored) set_fatal(stored.error());
+      if (Status stored = control_->write(durable_position(), durable_end()); !stored)
+        set_fatal(stored.error());
       lock.lock();
     } else if (fatal_) {
       watermark_dirty_ = false;
@@ -443,7 +461,8 @@ void LogImpl::acknowledge_written(Group& group) {
 void LogImpl::fail_groups(std::vector<Group>& groups, const Error& error) {
   for (Group& group : groups)
     for (Completion& completion : group.completions)
-      completion.done(completion.result ? std::unexpected(unknown_outcome(error)) : std::move(completion.result));
+      completion.done(completion.result ? std::unexpected(unknown_outcome(error))
+                                        : std::move(completion.result));
 }
 
 void LogImpl::set_fatal(const Error& error) {

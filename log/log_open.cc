@@ -54,7 +54,8 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
     for (const std::string& name : names) any_segment = any_segment || parse_segment_name(name).has_value();
     bool fresh = recovered.error().code == ErrorCode::kNotFound;
     if (!fresh && recovered.error().number == 3114) {
-      KAPPA_TRY(const std::string bytes, files.read_whole(options.directory / kManifestName, kManifestBytesMax));
+      KAPPA_TRY(const std::string bytes,
+                files.read_whole(options.directory / kManifestName, kManifestBytesMax));
       const auto manifest = decode_manifest(bytes);
       fresh = manifest && manifest->sealed.empty();
       if (const auto control = files.read_whole(options.directory / kControlName, 4 * kControlPageBytes)) {
@@ -66,7 +67,8 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
     }
     if (any_segment || !fresh) {
       if (recovered.error().code == ErrorCode::kNotFound)
-        return fail(ErrorCode::kCorrupt, 3112, "there are segment files but no manifest in " + options.directory.string(),
+        return fail(ErrorCode::kCorrupt, 3112,
+                    "there are segment files but no manifest in " + options.directory.string(),
                     "restore MANIFEST and CONTROL from a copy of the directory");
       return std::unexpected(std::move(recovered).error());
     }

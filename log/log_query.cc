@@ -56,8 +56,8 @@ Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
   segments_.touch(located.segment);
   const SegmentHeader& header = located.segment->header();
   KAPPA_TRY(std::uint64_t at,
-            located.segment->with_index(may_repair_indexes(),
-                                        [&](const SegmentIndex& index) { return index.seek_offset(offset); }));
+            located.segment->with_index(
+                may_repair_indexes(), [&](const SegmentIndex& index) { return index.seek_offset(offset); }));
   const std::uint64_t end = std::min(located.segment->end(), file_byte(header, durable_position()));
   const Bytes file = located.map->bytes().first(std::min<std::size_t>(located.map->bytes().size(), end));
   while (at < end) {
@@ -65,7 +65,8 @@ Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
     if (located.batch.header.has_offsets() && located.batch.header.end_offset() > offset) return located;
     at = located.batch.end();
   }
-  return fail(ErrorCode::kCorrupt, 3130, "offset " + std::to_string(offset.value()) + " is not where it should be");
+  return fail(ErrorCode::kCorrupt, 3130,
+              "offset " + std::to_string(offset.value()) + " is not where it should be");
 }
 
 Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
@@ -80,8 +81,10 @@ Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
       return index.last_append_time();
     }));
     segments_.touch(segment);
-    if (last < time) low = middle + 1;
-    else high = middle;
+    if (last < time)
+      low = middle + 1;
+    else
+      high = middle;
   }
   for (; low < segments_.size(); ++low) {
     const auto segment = segments_.at(low);
@@ -120,25 +123,28 @@ Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) 
     const auto segment = segments_.at(i);
     if (segment->header().base_position > durable_position()) continue;
     KAPPA_TRY(const auto map, segment->mapping());
-    const auto sequence_at = [&](std::uint64_t at) { return batch_at(map->bytes(), segment->header(), at, false); };
-    KAPPA_TRY(const auto answer, segment->with_index(may_repair_indexes(), [&](const SegmentIndex& index)
-                                                                               -> Expected<std::optional<Offset>> {
-      const auto held = index.topic(topic);
-      if (!held) return std::optional<Offset>{};
-      std::size_t low = 0;
-      std::size_t high = index.topic_batches(topic);
-      // The last batch that begins at or before the wanted sequence.
-      while (high - low > 1) {
-        const std::size_t middle = (low + high) / 2;
-        KAPPA_TRY(const FoundBatch batch, sequence_at(index.topic_batch_at(topic, middle)));
-        (batch.header.base_sequence.value() <= wanted ? low : high) = middle;
-      }
-      KAPPA_TRY(const FoundBatch batch, sequence_at(index.topic_batch_at(topic, low)));
-      const std::uint64_t base = batch.header.base_sequence.value();
-      oldest = batch.header.base_offset;
-      if (base > wanted) return std::optional<Offset>{};
-      return std::optional<Offset>(batch.header.base_offset + (wanted - base));
-    }));
+    const auto sequence_at = [&](std::uint64_t at) {
+      return batch_at(map->bytes(), segment->header(), at, false);
+    };
+    KAPPA_TRY(const auto answer,
+              segment->with_index(
+                  may_repair_indexes(), [&](const SegmentIndex& index) -> Expected<std::optional<Offset>> {
+                    const auto held = index.topic(topic);
+                    if (!held) return std::optional<Offset>{};
+                    std::size_t low = 0;
+                    std::size_t high = index.topic_batches(topic);
+                    // The last batch that begins at or before the wanted sequence.
+                    while (high - low > 1) {
+                      const std::size_t middle = (low + high) / 2;
+                      KAPPA_TRY(const FoundBatch batch, sequence_at(index.topic_batch_at(topic, middle)));
+                      (batch.header.base_sequence.value() <= wanted ? low : high) = middle;
+                    }
+                    KAPPA_TRY(const FoundBatch batch, sequence_at(index.topic_batch_at(topic, low)));
+                    const std::uint64_t base = batch.header.base_sequence.value();
+                    oldest = batch.header.base_offset;
+                    if (base > wanted) return std::optional<Offset>{};
+                    return std::optional<Offset>(batch.header.base_offset + (wanted - base));
+                  }));
     segments_.touch(segment);
     if (!answer) return std::unexpected(answer.error());
     if (*answer) return **answer;
@@ -148,9 +154,11 @@ Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) 
 
 Expected<PrefixMark> LogImpl::mark(Offset offset) {
   if (offset > durable_end())
-    return fail(ErrorCode::kInvalid, 3012, "offset " + std::to_string(offset.value()) + " is past the durable end");
+    return fail(ErrorCode::kInvalid, 3012,
+                "offset " + std::to_string(offset.value()) + " is past the durable end");
   if (offset < start() || (offset == start() && offset.value() != 0))
-    return fail(ErrorCode::kNotFound, 3010, "offset " + std::to_string(offset.value()) + " is below the log's start");
+    return fail(ErrorCode::kNotFound, 3010,
+                "offset " + std::to_string(offset.value()) + " is below the log's start");
   PrefixMark mark;
   mark.offset = offset;
   if (offset.value() == 0) return mark;

@@ -68,7 +68,8 @@ class ReaderImpl final : public LogReader {
         continue;
       }
       if (chain_hash_ && !filter_.topic && found->header.previous_header_hash != *chain_hash_)
-        return damage(file, Error{ErrorCode::kCorrupt, 3109, "batch does not follow the one before it", {}, 0, {}});
+        return damage(file,
+                      Error{ErrorCode::kCorrupt, 3109, "batch does not follow the one before it", {}, 0, {}});
       const bool wanted = found->header.has_offsets() && found->header.end_offset() > position_ &&
                           (!filter_.topic || found->header.topic_id == *filter_.topic);
       if (!wanted) {
@@ -78,7 +79,8 @@ class ReaderImpl final : public LogReader {
       if (found->header.base_offset > position_ && !filter_.topic && chain_hash_)
         return damage(file, Error{ErrorCode::kCorrupt, 3109, "batch offsets do not continue", {}, 0, {}});
       if (hash_body(found->body) != found->header.body_hash)
-        return damage(file, Error{ErrorCode::kCorrupt, 3108, "batch body does not match its hash", {}, 0, {}});
+        return damage(file,
+                      Error{ErrorCode::kCorrupt, 3108, "batch body does not match its hash", {}, 0, {}});
       BatchView view;
       view.header = found->header;
       view.header_hash = found->header_hash;
@@ -106,8 +108,9 @@ class ReaderImpl final : public LogReader {
 
  private:
   std::unexpected<Error> below_start() const {
-    return fail(ErrorCode::kNotFound, 3010, "offset " + std::to_string(position_.value()) +
-                                                " is below the log's start at " + std::to_string(log_.start().value()));
+    return fail(ErrorCode::kNotFound, 3010,
+                "offset " + std::to_string(position_.value()) + " is below the log's start at " +
+                    std::to_string(log_.start().value()));
   }
 
   void advance(const FoundBatch& found) {
@@ -124,8 +127,8 @@ class ReaderImpl final : public LogReader {
       const auto next = log_.segments().at(index + 1);
       const Offset end = next ? next->header().base_offset : log_.durable_end();
       return fail(ErrorCode::kCorrupt, 3130,
-                  "offsets [" + std::to_string(std::max(position_, segment->header().base_offset).value()) + ", " +
-                      std::to_string(end.value()) + ") cannot be read: " + map.error().message);
+                  "offsets [" + std::to_string(std::max(position_, segment->header().base_offset).value()) +
+                      ", " + std::to_string(end.value()) + ") cannot be read: " + map.error().message);
     }
     log_.segments().touch(segment);
     std::uint64_t at = kSegmentHeaderBytes;
@@ -147,7 +150,8 @@ class ReaderImpl final : public LogReader {
     const auto chain = chain_hash_;
     if (log_.segments().at(index_).get() != segment_.get()) index_ = log_.segments().index_of(*segment_);
     const Offset base = position_;
-    if (const auto next = log_.segments().at(index_ + 1)) position_ = std::max(position_, next->header().base_offset);
+    if (const auto next = log_.segments().at(index_ + 1))
+      position_ = std::max(position_, next->header().base_offset);
     if (Status entered = enter(index_ + 1); !entered) {
       position_ = std::max(base, position_);
       return entered;

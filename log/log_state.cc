@@ -33,7 +33,9 @@ void put_record(SystemRecords& records, std::string_view key, std::string_view v
   records.insert_or_assign(std::string(key), SystemRecord{std::string(key), std::string(value), offset});
 }
 
-LogState::LogState() { place_topic(kSystemTopic, kSystemTopicName, 0); }
+LogState::LogState() {
+  place_topic(kSystemTopic, kSystemTopicName, 0);
+}
 
 void LogState::place_topic(TopicId id, std::string_view name, std::uint64_t next_sequence) {
   if (topics.size() <= id.value()) topics.resize(id.value() + 1);
@@ -170,7 +172,8 @@ Status LogState::apply_snapshot(Bytes body) {
         entry.next_sequence = r.u64();
         entry.end_offset = Offset(r.u64());
         entry.recent_count = r.u8();
-        if (!r.ok() || entry.recent_count > ProducerTable::kRecentBatches) return bad_control("snapshot producer");
+        if (!r.ok() || entry.recent_count > ProducerTable::kRecentBatches)
+          return bad_control("snapshot producer");
         for (std::size_t i = 0; i < entry.recent_count; ++i) {
           entry.recent[i].sequence = r.u64();
           entry.recent[i].count = r.u32();

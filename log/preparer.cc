@@ -64,7 +64,8 @@ Preparer::Preparer(Options options, Manifest manifest, std::function<void()> spa
         next_name_ = std::max<std::uint64_t>(
             next_name_, std::strtoull(name.c_str() + kPreparedPrefix.size(), nullptr, 10) + 1);
       }
-      if (name.ends_with(kUnfinishedSuffix)) static_cast<void>(options_.files.unlink(options_.directory / name));
+      if (name.ends_with(kUnfinishedSuffix))
+        static_cast<void>(options_.files.unlink(options_.directory / name));
     }
   }
   thread_ = std::thread([this] { run(); });
@@ -95,7 +96,8 @@ Expected<PreparedFile> Preparer::make(std::uint64_t bytes, bool background) {
     KAPPA_CHECK_OK(prepared.file->allocate(bytes));
     for (std::uint64_t at = 0; at < bytes; at += kZeroPieceBytes) {
       KAPPA_CHECK_OK(prepared.file->pwrite(
-          zero_piece().first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroPieceBytes, bytes - at))), at));
+          zero_piece().first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroPieceBytes, bytes - at))),
+          at));
       if (!background) continue;
       std::unique_lock lock(mutex_);
       if (stop_) return fail(ErrorCode::kClosed, 3002, "the log is closing");
@@ -232,7 +234,8 @@ void Preparer::prepare_one(std::unique_lock<std::mutex>& lock) {
 void Preparer::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    const bool wanted = prepared_.size() < options_.count || (prepared_.empty() && (waiting_ > 0 || starving_));
+    const bool wanted =
+        prepared_.size() < options_.count || (prepared_.empty() && (waiting_ > 0 || starving_));
     if (!seals_.empty() && (!seal_error_ || stop_)) {
       seal_queued(lock);
       if (stop_ && seal_error_) return;
@@ -250,7 +253,9 @@ void Preparer::run() {
       prepare_one(lock);
       continue;
     }
-    const auto is_full = [](const std::optional<Error>& error) { return error && error->code == ErrorCode::kFull; };
+    const auto is_full = [](const std::optional<Error>& error) {
+      return error && error->code == ErrorCode::kFull;
+    };
     if (is_full(prepare_error_) || is_full(seal_error_)) {
       // Space may come back without anybody telling.
       wake_.wait_for(lock, kRetryInterval);

@@ -64,7 +64,8 @@ void ProducerTable::apply(Key key, std::uint32_t epoch, std::uint64_t sequence, 
   entry.recent[entry.recent_count++] = {sequence, count, base_offset};
 }
 
-void ProducerTable::make_durable(Key key, std::uint32_t epoch, std::uint64_t next_sequence, Offset end_offset) {
+void ProducerTable::make_durable(Key key, std::uint32_t epoch, std::uint64_t next_sequence,
+                                 Offset end_offset) {
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return;
   Entry& entry = *found->second;

@@ -33,7 +33,8 @@ class Recovery {
     KAPPA_CHECK_OK(check_sealed());
     KAPPA_CHECK_OK(scan_unsealed());
     const TailDecision decision = classify(facts_);
-    if (decision == TailDecision::kRefuseControl) damaged("the control file is lost, so a loss could not be noticed");
+    if (decision == TailDecision::kRefuseControl)
+      damaged("the control file is lost, so a loss could not be noticed");
     if (decision == TailDecision::kRefuseRot) report_rot();
     out_.summary = name_of(decision);
     if (!damage_.empty()) {
@@ -45,7 +46,8 @@ class Recovery {
     } else {
       keep_chain();
     }
-    if (out_.segments.empty()) return fail(ErrorCode::kCorrupt, 3114, "the log has no segment that can be read");
+    if (out_.segments.empty())
+      return fail(ErrorCode::kCorrupt, 3114, "the log has no segment that can be read");
     out_.state.all_durable();
     return std::move(out_);
   }
@@ -97,8 +99,8 @@ class Recovery {
         KAPPA_TRY(const auto file, files_.open(segment->path(), OpenMode::kRead));
         KAPPA_TRY(const std::uint64_t size, file->size());
         if (size != entry.file_bytes)
-          return fail(ErrorCode::kCorrupt, 3115, "its size is " + std::to_string(size) + ", not " +
-                                                     std::to_string(entry.file_bytes));
+          return fail(ErrorCode::kCorrupt, 3115,
+                      "its size is " + std::to_string(size) + ", not " + std::to_string(entry.file_bytes));
         std::string footer(static_cast<std::size_t>(entry.file_bytes - end), '\0');
         KAPPA_TRY(const std::size_t got, file->pread(std::as_writable_bytes(std::span(footer)), end));
         footer.resize(got);
@@ -125,8 +127,7 @@ class Recovery {
   }
 
   Status scan_unsealed() {
-    const std::uint64_t first =
-        out_.manifest.sealed.empty() ? 1 : out_.manifest.sealed.back().number + 1;
+    const std::uint64_t first = out_.manifest.sealed.empty() ? 1 : out_.manifest.sealed.back().number + 1;
     bool broken = false;  // The chain ended in an earlier segment.
     std::uint64_t expected = first;
     for (const SegmentName& name : names_) {
@@ -138,7 +139,8 @@ class Recovery {
       header.base_offset = name.base_offset;
       header.base_position = position_;  // The best guess if its own page is damaged.
       header.previous_header_hash = chain_.header_hash;
-      KAPPA_TRY(const auto file, files_.open(directory_ / segment_name(name.number, name.base_offset), OpenMode::kRead));
+      KAPPA_TRY(const auto file,
+                files_.open(directory_ / segment_name(name.number, name.base_offset), OpenMode::kRead));
       KAPPA_TRY(unsealed.map, file->map());
       out_.bytes_on_disk += unsealed.map->bytes().size();
       auto page = decode_segment_header(unsealed.map->bytes());
@@ -161,8 +163,9 @@ class Recovery {
         stop_scanned_ = false;
         // A segment is made durable before the one before it is sealed, and the first one before it
         // gets its name.
-        if (stop_segment_ == 0) damaged("segment file " + segment_name(name.number, name.base_offset) +
-                                        " does not continue the log");
+        if (stop_segment_ == 0)
+          damaged("segment file " + segment_name(name.number, name.base_offset) +
+                  " does not continue the log");
         note_later(unsealed, kSegmentHeaderBytes);
         facts_.tail = TailBytes::kGarbage;
       } else if (broken) {
@@ -222,7 +225,8 @@ class Recovery {
     const auto note = [this](LogPosition upto) {
       facts_.later_durable_upto = std::max(facts_.later_durable_upto.value_or(LogPosition{}), upto);
     };
-    for (auto found = find_batch(file, header, from); found; found = find_batch(file, header, found->at + 8)) {
+    for (auto found = find_batch(file, header, from); found;
+         found = find_batch(file, header, found->at + 8)) {
       note(found->header.durable_upto);
       if (!first_later_ && batch_at(file, header, found->at)) first_later_ = found->header.base_offset;
     }
@@ -232,9 +236,8 @@ class Recovery {
   }
 
   void report_rot() {
-    const std::string name = unsealed_.empty()
-                                 ? std::string("(missing)")
-                                 : unsealed_[stop_segment_].segment->path().filename().string();
+    const std::string name = unsealed_.empty() ? std::string("(missing)")
+                                               : unsealed_[stop_segment_].segment->path().filename().string();
     const std::uint64_t from = chain_.next_offset.value();
     std::uint64_t to = first_later_ ? first_later_->value() : from;
     if (!first_later_ && out_.control) to = std::max(to, out_.control->watermark_offset.value());
@@ -338,7 +341,8 @@ class Recovery {
         KAPPA_TRY(const auto handle, files_.open(torn.segment->path(), OpenMode::kReadWrite));
         const std::string zeros(kPieceBytes, '\0');
         for (std::uint64_t at = stop_at_; at < end; at += zeros.size())
-          KAPPA_CHECK_OK(handle->pwrite(as_bytes(zeros).first(std::min<std::size_t>(zeros.size(), end - at)), at));
+          KAPPA_CHECK_OK(
+              handle->pwrite(as_bytes(zeros).first(std::min<std::size_t>(zeros.size(), end - at)), at));
         KAPPA_CHECK_OK(handle->fdatasync());
       }
     }
@@ -350,7 +354,8 @@ class Recovery {
         KAPPA_CHECK_OK(files_.unlink(path));
         continue;
       }
-      const auto aside = directory_ / (stem + "-segment-" + std::to_string(unsealed_[i].segment->header().number) + ".bin");
+      const auto aside =
+          directory_ / (stem + "-segment-" + std::to_string(unsealed_[i].segment->header().number) + ".bin");
       KAPPA_CHECK_OK(files_.rename(path, aside));
     }
     KAPPA_CHECK_OK(files_.sync_directory(directory_));
@@ -436,8 +441,9 @@ Status initialize(FileSystem& files, const std::filesystem::path& directory, std
     KAPPA_CHECK_OK(file->pwrite(as_bytes(encode_segment_header(header)), 0));
     const std::string zeros(kPieceBytes, '\0');
     for (std::uint64_t at = kSegmentHeaderBytes; at < segment_bytes; at += zeros.size())
-      KAPPA_CHECK_OK(file->pwrite(
-          as_bytes(zeros).first(static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), segment_bytes - at))), at));
+      KAPPA_CHECK_OK(file->pwrite(as_bytes(zeros).first(static_cast<std::size_t>(
+                                      std::min<std::uint64_t>(zeros.size(), segment_bytes - at))),
+                                  at));
     KAPPA_CHECK_OK(file->fdatasync());
   }
   KAPPA_CHECK_OK(files.rename(beside, directory / segment_name(1, Offset(0))));

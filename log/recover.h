@@ -22,7 +22,7 @@ struct Recovered {
   std::vector<std::shared_ptr<Segment>> segments;  // All, in order; the last one takes the appends.
   std::size_t unsealed = 0;                        // How many at the end have no manifest entry.
   LogState state;
-  ChainState chain;          // At the end.
+  ChainState chain;  // At the end.
   LogPosition end_position;
   std::uint64_t end_at = 0;  // File byte after the last batch, in the last segment.
   std::uint64_t bytes_on_disk = 0;

@@ -61,7 +61,8 @@ Status Segment::load_index(bool repair_index) {
   KAPPA_TRY(SegmentIndex index, scan_index(map->bytes(), header_, end()));
   index_ = std::make_unique<SegmentIndex>(std::move(index));
   // Derived: a failure to store it costs the next opening a scan, nothing else.
-  if (repair_index && files_.replace_whole(index_path(), index_->encode(header_.log_id.low))) set_index_stored();
+  if (repair_index && files_.replace_whole(index_path(), index_->encode(header_.log_id.low)))
+    set_index_stored();
   return {};
 }
 
@@ -93,9 +94,10 @@ std::shared_ptr<Segment> SegmentList::last() const {
 }
 std::size_t SegmentList::find(Offset offset) const {
   std::lock_guard lock(mutex_);
-  const auto after = std::upper_bound(
-      segments_.begin(), segments_.end(), offset,
-      [](Offset wanted, const std::shared_ptr<Segment>& segment) { return wanted < segment->header().base_offset; });
+  const auto after = std::upper_bound(segments_.begin(), segments_.end(), offset,
+                                      [](Offset wanted, const std::shared_ptr<Segment>& segment) {
+                                        return wanted < segment->header().base_offset;
+                                      });
   return after == segments_.begin() ? 0 : static_cast<std::size_t>(after - segments_.begin()) - 1;
 }
 std::size_t SegmentList::index_of(const Segment& segment) const {

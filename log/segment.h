@@ -39,7 +39,8 @@ class Segment {
   // Runs `use(const SegmentIndex&)`: with the live index, or the index file's, or a scan's if that
   // file is missing or damaged (then written anew if `repair_index`). Errors: those of mapping().
   template <class Use>
-  auto with_index(bool repair_index, Use use) -> Expected<decltype(use(std::declval<const SegmentIndex&>()))> {
+  auto with_index(bool repair_index, Use use)
+      -> Expected<decltype(use(std::declval<const SegmentIndex&>()))> {
     for (;;) {
       {
         std::shared_lock lock(index_mutex_);

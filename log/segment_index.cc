@@ -6,7 +6,9 @@
 namespace kappa::log {
 namespace {
 constexpr std::uint32_t kIndexMagic = 0x5844494b;  // "KIDX"
-std::unexpected<Error> damaged() { return fail(ErrorCode::kCorrupt, 3113, "index file is damaged"); }
+std::unexpected<Error> damaged() {
+  return fail(ErrorCode::kCorrupt, 3113, "index file is damaged");
+}
 }  // namespace
 
 SegmentIndex::SegmentIndex(const SegmentHeader& header) {
@@ -137,7 +139,8 @@ Expected<SegmentIndex> SegmentIndex::decode(Bytes bytes, const SegmentHeader& he
     if (batches > r.remaining()) return damaged();
     topic.at.reserve(batches);
     std::uint64_t at = 0;
-    for (std::uint64_t i = 0; i < batches; ++i) topic.at.push_back(static_cast<std::uint32_t>(at += r.varint()));
+    for (std::uint64_t i = 0; i < batches; ++i)
+      topic.at.push_back(static_cast<std::uint32_t>(at += r.varint()));
   }
   if (!r.done()) return damaged();
   footer->topics.clear();

@@ -42,7 +42,8 @@ inline void extend_chain(ChainState& chain, const FoundBatch& batch) {
 
 // The first place >= `from` (rounded up to 8) where a valid header of this segment stands; the body
 // is not checked. nullopt if there is none.
-[[nodiscard]] std::optional<FoundBatch> find_batch(Bytes file, const SegmentHeader& segment, std::uint64_t from);
+[[nodiscard]] std::optional<FoundBatch> find_batch(Bytes file, const SegmentHeader& segment,
+                                                   std::uint64_t from);
 
 // One past the last byte >= `from` that is not zero; `from` if all are zero.
 [[nodiscard]] std::uint64_t end_of_bytes(Bytes file, std::uint64_t from);

@@ -9,8 +9,8 @@ namespace kappa::log {
 namespace {
 
 std::string place(const std::string& file, std::uint64_t from, std::uint64_t to, Offset first, Offset last) {
-  return "segment file " + file + ", bytes [" + std::to_string(from) + ", " + std::to_string(to) + "), offsets [" +
-         std::to_string(first.value()) + ", " + std::to_string(last.value()) + ")";
+  return "segment file " + file + ", bytes [" + std::to_string(from) + ", " + std::to_string(to) +
+         "), offsets [" + std::to_string(first.value()) + ", " + std::to_string(last.value()) + ")";
 }
 
 }  // namespace
@@ -93,17 +93,20 @@ Expected<VerifyReport> verify(const std::filesystem::path& directory,
     }
     if (!whole) chain.reset();
     if (sealed) {
-      const auto footer = decode_footer((*map)->bytes().subspan(std::min<std::size_t>((*map)->bytes().size(), end)),
-                                        header.log_id.low);
-      if (!footer) damage("segment file " + name + ": " + footer.error().message);
-      else if (whole && *footer != index.footer()) damage("segment file " + name + ": its footer does not describe its batches");
+      const auto footer = decode_footer(
+          (*map)->bytes().subspan(std::min<std::size_t>((*map)->bytes().size(), end)), header.log_id.low);
+      if (!footer)
+        damage("segment file " + name + ": " + footer.error().message);
+      else if (whole && *footer != index.footer())
+        damage("segment file " + name + ": its footer does not describe its batches");
       const auto stored = files.read_whole(segment.index_path(), std::size_t{1} << 30);
       if (!stored || !SegmentIndex::decode(as_bytes(*stored), header, header.log_id.low) ||
           *stored != index.encode(header.log_id.low))
         warn("index of " + name + " is missing or damaged; it is rebuilt when needed");
     }
     say("segment file " + name + ": " + std::to_string(index.footer().batches) + " batches, offsets [" +
-        std::to_string(header.base_offset.value()) + ", " + std::to_string(index.footer().end_offset.value()) + ")");
+        std::to_string(header.base_offset.value()) + ", " +
+        std::to_string(index.footer().end_offset.value()) + ")");
   }
   return report;
 }

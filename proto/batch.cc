@@ -287,7 +287,9 @@ std::string compress_body(std::string_view body) {
 Expected<std::string> decompress_body(Bytes stored, std::size_t uncompressed) {
   if (uncompressed > limits::kBatchBytesMax)
     return fail(ErrorCode::kCorrupt, 3106, "compressed body claims a size over the limit");
-  std::string out(uncompressed, '\0');
+  std::string out;
+  out.reserve(uncompressed + 64);  // Readers pad a body; let them do it without a copy.
+  out.resize(uncompressed);
   const std::size_t n = ZSTD_decompress(out.data(), out.size(), stored.data(), stored.size());
   if (ZSTD_isError(n) || n != uncompressed)
     return fail(ErrorCode::kCorrupt, 3106, "compressed body does not decompress to its stated size");

@@ -25,7 +25,9 @@ namespace {
 using namespace kappa;
 using Time = std::chrono::steady_clock;
 
-double seconds_since(Time::time_point begin) { return std::chrono::duration<double>(Time::now() - begin).count(); }
+double seconds_since(Time::time_point begin) {
+  return std::chrono::duration<double>(Time::now() - begin).count();
+}
 
 [[noreturn]] void stop(const std::string& why) {
   std::fprintf(stderr, "log_bench: %s\n", why.c_str());
@@ -65,8 +67,9 @@ void baseline(const std::filesystem::path& directory, std::size_t total, std::si
   }
   std::sort(syncs.begin(), syncs.end());
   const double written = static_cast<double>(syncs.size() * group) / 1e6;
-  std::printf("device  group %7zu B: write+fdatasync %7.1f MB/s, with zeroing %7.1f MB/s, fdatasync p50 %.0f us\n",
-              group, written / writing, written / (writing + zeroing), syncs[syncs.size() / 2]);
+  std::printf(
+      "device  group %7zu B: write+fdatasync %7.1f MB/s, with zeroing %7.1f MB/s, fdatasync p50 %.0f us\n",
+      group, written / writing, written / (writing + zeroing), syncs[syncs.size() / 2]);
 }
 
 struct Result {
@@ -118,10 +121,13 @@ void measure(const std::filesystem::path& directory, std::size_t total, std::siz
   if (failed) stop("an append failed");
   const auto status = log.status();
   const double megabytes = static_cast<double>(status.bytes_appended) / 1e6;
-  std::printf("log     batch %7zu B x%3u in flight: %7.1f MB/s, %9.0f events/s, %8.0f batches/s, %llu syncs, mean %.0f us\n",
-              body.size(), in_flight, megabytes / seconds, static_cast<double>(status.events_appended) / seconds,
-              static_cast<double>(batches) / seconds, static_cast<unsigned long long>(status.syncs),
-              static_cast<double>(status.sync_micros_total) / static_cast<double>(std::max<std::uint64_t>(1, status.syncs)));
+  std::printf(
+      "log     batch %7zu B x%3u in flight: %7.1f MB/s, %9.0f events/s, %8.0f batches/s, %llu syncs, mean "
+      "%.0f us\n",
+      body.size(), in_flight, megabytes / seconds, static_cast<double>(status.events_appended) / seconds,
+      static_cast<double>(batches) / seconds, static_cast<unsigned long long>(status.syncs),
+      static_cast<double>(status.sync_micros_total) /
+          static_cast<double>(std::max<std::uint64_t>(1, status.syncs)));
   opened->reset();
   std::filesystem::remove_all(directory);
 }
@@ -132,12 +138,14 @@ int main(int argc, char** argv) {
   const std::filesystem::path root = argc > 1 ? argv[1] : "log-bench";
   const std::size_t total = (argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1024) << 20;
   std::filesystem::create_directories(root);
-  for (const std::size_t group : {std::size_t{4} << 10, std::size_t{256} << 10, std::size_t{1} << 20, std::size_t{4} << 20})
+  for (const std::size_t group :
+       {std::size_t{4} << 10, std::size_t{256} << 10, std::size_t{1} << 20, std::size_t{4} << 20})
     baseline(root, total, group);
   measure(root / "log", 1000 * 363, 200, 1, 1);
   measure(root / "log", std::size_t{16} << 20, 200, 50, 50);
   measure(root / "log", std::size_t{128} << 20, 200, 1000, 1000);
   for (const std::size_t group : {std::size_t{64} << 10, std::size_t{256} << 10, std::size_t{1} << 20})
-    measure(root / "log", total, group, static_cast<unsigned>(std::max<std::size_t>(2, (std::size_t{16} << 20) / group)), 1);
+    measure(root / "log", total, group,
+            static_cast<unsigned>(std::max<std::size_t>(2, (std::size_t{16} << 20) / group)), 1);
   for (const std::size_t group : {std::size_t{1} << 20}) baseline(root, total, group);
 }

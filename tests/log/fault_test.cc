@@ -47,8 +47,12 @@ class FaultyFile final : public File {
  public:
   FaultyFile(std::unique_ptr<File> file, Faults& faults, std::string name)
       : file_(std::move(file)), faults_(faults), name_(std::move(name)) {}
-  Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override { return file_->pwritev(pieces, at); }
-  Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override { return file_->pread(out, at); }
+  Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
+    return file_->pwritev(pieces, at);
+  }
+  Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override {
+    return file_->pread(out, at);
+  }
   Status fdatasync() override {
     if (name_.ends_with(".segment")) {
       ++faults_.segment_syncs;
@@ -173,8 +177,10 @@ TEST_F(Fault, FullDiskRefusesAppendsAndResumesByItself) {
   std::optional<Error> refused;
   while (!refused) {
     const auto ack = log->append(batch(topic, {std::string(3000, 'x')}));
-    if (ack) ++accepted;
-    else refused = ack.error();
+    if (ack)
+      ++accepted;
+    else
+      refused = ack.error();
     ASSERT_LT(accepted, 100u);
   }
   EXPECT_EQ(refused->code, ErrorCode::kFull);
@@ -227,8 +233,10 @@ TEST_F(Fault, TheQueueIsBounded) {
   while (busy == 0 && submitted < 200) {
     ++submitted;
     log->submit(batch(topic, {large}), [&](const Expected<AppendAck>& ack) {
-      if (ack) ++acknowledged;
-      else if (ack.error().code == ErrorCode::kBusy) ++busy;
+      if (ack)
+        ++acknowledged;
+      else if (ack.error().code == ErrorCode::kBusy)
+        ++busy;
     });
     log->pump();
   }

@@ -211,7 +211,8 @@ TEST_F(LogTest, BodiesAreFollowedByReadableBytes) {
   options_.segment_bytes = 16 << 10;
   auto log = open();
   const TopicId topic = *log->ensure_topic("a");
-  for (int i = 0; i < 200; ++i) ASSERT_TRUE(log->append(batch(topic, {std::string(static_cast<std::size_t>(i * 7), 'x')})));
+  for (int i = 0; i < 200; ++i)
+    ASSERT_TRUE(log->append(batch(topic, {std::string(static_cast<std::size_t>(i * 7), 'x')})));
   auto reader = log->reader(Offset(0), {});
   unsigned sum = 0;
   for (;;) {
@@ -318,7 +319,8 @@ TEST_F(LogTest, ManySubmittersGetDenseDistinctOffsetsAndTheirOrder) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kBatches; ++i) {
-        AppendBatch one = batch(topic, {std::to_string(t) + ":" + std::to_string(i) + ":" + std::string(300, 'x')});
+        AppendBatch one =
+            batch(topic, {std::to_string(t) + ":" + std::to_string(i) + ":" + std::string(300, 'x')});
         one.producer_id = ProducerId(static_cast<std::uint64_t>(t + 1));
         one.producer_sequence = static_cast<std::uint64_t>(i);
         log->submit(std::move(one), [&](Expected<AppendAck> ack) {
@@ -366,7 +368,8 @@ TEST_F(LogTest, UnacknowledgedBatchesAreAnsweredWhenTheLogCloses) {
   auto log = open();
   const TopicId topic = *log->ensure_topic("a");
   int answers = 0;
-  for (int i = 0; i < 10; ++i) log->submit(batch(topic, {"x"}), [&](const Expected<AppendAck>& ack) { answers += ack ? 1 : 0; });
+  for (int i = 0; i < 10; ++i)
+    log->submit(batch(topic, {"x"}), [&](const Expected<AppendAck>& ack) { answers += ack ? 1 : 0; });
   log.reset();
   EXPECT_EQ(answers, 10);
 }

@@ -41,7 +41,8 @@ TEST(ProducerTable, ForgetsOffsetsOfOldBatchesButNotThatTheyWere) {
 
 TEST(ProducerTable, TheOneThatWroteLongestAgoLeaves) {
   ProducerTable table(2);
-  const ProducerTable::Key a{TopicId(1), ProducerId(1)}, b{TopicId(1), ProducerId(2)}, c{TopicId(1), ProducerId(3)};
+  const ProducerTable::Key a{TopicId(1), ProducerId(1)}, b{TopicId(1), ProducerId(2)},
+      c{TopicId(1), ProducerId(3)};
   table.apply(a, 0, 0, 1, Offset(0));
   table.apply(b, 0, 0, 1, Offset(1));
   table.apply(a, 0, 1, 1, Offset(2));

@@ -208,7 +208,8 @@ TEST_F(Recovery, RotBelowTheWatermarkIsRefusedWithExactOffsets) {
     ASSERT_FALSE(damaged);
     EXPECT_EQ(damaged.error().code, ErrorCode::kCorrupt);
     EXPECT_NE(damaged.error().message.find("offsets [1, 2)"), std::string::npos) << damaged.error().message;
-    EXPECT_NE(damaged.error().message.find("bytes [" + std::to_string(two.at) + ", " + std::to_string(two.end) + ")"),
+    EXPECT_NE(damaged.error().message.find("bytes [" + std::to_string(two.at) + ", " +
+                                           std::to_string(two.end) + ")"),
               std::string::npos)
         << damaged.error().message;
     ASSERT_TRUE(reader->seek(Offset(2)));
@@ -374,7 +375,8 @@ TEST_F(RecoveryOfSegments, SegmentWithoutItsFirstSyncIsTakenBack) {
   store(previous, unsealed);
   for (const bool zero_header : {true, false}) {
     std::string torn = last;
-    for (std::size_t i = zero_header ? 0 : kSegmentHeaderBytes + 300; i < torn.size(); ++i) torn[i] = i % 2 ? '\0' : 'g';
+    for (std::size_t i = zero_header ? 0 : kSegmentHeaderBytes + 300; i < torn.size(); ++i)
+      torn[i] = i % 2 ? '\0' : 'g';
     if (!zero_header)
       for (std::size_t i = kSegmentHeaderBytes; i < kSegmentHeaderBytes + 300; ++i) torn[i] = 'g';
     store(segments.back(), torn);
@@ -466,7 +468,8 @@ TEST_F(Recovery, RandomDamageIsNeverServedAsData) {
       }
       if (view) {
         // Only a log that says so may end early.
-        EXPECT_TRUE(damaged) << "silent loss at " << next.value() << " after damage to " << file << " at " << at;
+        EXPECT_TRUE(damaged) << "silent loss at " << next.value() << " after damage to " << file << " at "
+                             << at;
         break;
       }
       damaged = true;
