@@ -77,8 +77,8 @@ std::optional<Int128> parse_numeric(std::string_view text, std::uint8_t precisio
     if (!have && !nonzero) break;  // Zeros only.
     const int digit = have ? digits[static_cast<std::size_t>(i)] - '0' : 0;
     nonzero = nonzero || digit != 0;
+    if (number >= bound / 10) return std::nullopt;  // Before it wraps.
     number = number * 10 + digit;
-    if (number >= bound) return std::nullopt;
   }
   if (kept >= 0 && kept < static_cast<std::int64_t>(digits.size()) &&
       digits[static_cast<std::size_t>(kept)] >= '5') {

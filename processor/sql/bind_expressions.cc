@@ -9,8 +9,9 @@
 namespace kappa::processor::sql {
 namespace {
 
-// Nodes of one statement, shared ones counted each time: what bounds the work of the binder.
-constexpr std::size_t kNodesMax = 1'000'000;
+// Nodes of one statement as trees. Expressions share parts (the operand of CASE, columns of
+// subqueries), so a short text can mean an enormous tree; everything that walks trees rests on this.
+constexpr std::size_t kNodesMax = 400'000;
 
 // The error of a call, at the node.
 template <class T>
@@ -65,11 +66,15 @@ std::unexpected<Error> unknown_column(const Scope& scope, const Name& name, Sour
       std::move(hint));
 }
 
+Status ExpressionBinder::charge(std::size_t nodes, SourcePlace place) {
+  context_.nodes += nodes;
+  if (context_.nodes <= kNodesMax) return {};
+  return fail_at(place, ErrorCode::kTooLarge, 2009,
+                 "the statement has more than " + std::to_string(kNodesMax) + " expressions");
+}
+
 Expected<ExpressionPtr> ExpressionBinder::bind(const NodePtr& node) {
-  if (++context_.nodes > kNodesMax) {
-    return fail_at(node->place, ErrorCode::kTooLarge, 2009,
-                   "the statement has more than " + std::to_string(kNodesMax) + " expressions");
-  }
+  KAPPA_CHECK_OK(charge(1, node->place));
   switch (node->kind) {
     case NodeKind::kLiteral: return make_constant(node->literal);
     case NodeKind::kColumn: return bind_column(*node);
@@ -117,7 +122,10 @@ Expected<ExpressionPtr> ExpressionBinder::bind_column(const Node& node) {
                    "\"" + node.names.front().text + "\" is not in FROM",
                    scope_.alias.empty() ? "" : did_you_mean(node.names.front().text, {scope_.alias}));
   }
-  if (const ScopeColumn* column = find_column(scope_, name)) return column->expression;
+  if (const ScopeColumn* column = find_column(scope_, name)) {
+    KAPPA_CHECK_OK(charge(column->size, node.place));
+    return column->expression;
+  }
   if (options_.aliases != nullptr && node.names.size() == 1) {
     const auto aliased = options_.aliases->find(name.text);
     if (aliased != options_.aliases->end()) {
@@ -157,7 +165,9 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
       return fail_at(node.place, ErrorCode::kInvalid, 2002, "nullif takes 2 arguments",
                      "usage: nullif(value, value)");
     }
+    const std::size_t before = context_.nodes;
     KAPPA_TRY(const std::vector<ExpressionPtr> both, bind_all(node.arguments));
+    KAPPA_CHECK_OK(charge(context_.nodes - before, node.place));  // The first is used twice.
     KAPPA_TRY(ExpressionPtr same, placed(make_call("=", both), node.place));
     return placed(make_call("case", {same, make_constant(Value()), both[0]}), node.place);
   }
@@ -173,8 +183,9 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
     return fail_at(node.place, ErrorCode::kInvalid, 2004, "there is no function \"" + node.function + "\"",
                    did_you_mean(node.function, known));
   }
+  const std::size_t before = context_.nodes;
   KAPPA_TRY(std::vector<ExpressionPtr> arguments, bind_all(node.arguments));
-  if (node.function == "in") return bind_in(node, std::move(arguments));
+  if (node.function == "in") return bind_in(node, std::move(arguments), context_.nodes - before);
   // Text made of anything: concat and || take every type, as long as one side of || is text.
   if (function->name == "concat" || function->name == "||") {
     const bool has_text = std::any_of(arguments.begin(), arguments.end(), [](const ExpressionPtr& e) {
@@ -190,13 +201,16 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
 }
 
 // A list that mixes BIGINT with DOUBLE is compared element by element, exactly, like =.
-Expected<ExpressionPtr> ExpressionBinder::bind_in(const Node& node, std::vector<ExpressionPtr> arguments) {
+Expected<ExpressionPtr> ExpressionBinder::bind_in(const Node& node, std::vector<ExpressionPtr> arguments,
+                                                  std::size_t size) {
   const auto has = [&](TypeId id) {
     return std::any_of(arguments.begin(), arguments.end(),
                        [id](const ExpressionPtr& e) { return e->type.id == id; });
   };
   const bool mixed = has(TypeId::kDouble) && (has(TypeId::kBigint) || has(TypeId::kNumeric));
   if (!mixed) return placed_call(make_call("in", std::move(arguments)), node);
+  // The value stands in every comparison; unless it is a mere column, that has to stay small.
+  if (!arguments[0]->arguments.empty()) KAPPA_CHECK_OK(charge(size * (arguments.size() - 1), node.place));
   std::vector<ExpressionPtr> tests;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     KAPPA_TRY(ExpressionPtr test,
@@ -217,11 +231,13 @@ Expected<ExpressionPtr> ExpressionBinder::bind_in(const Node& node, std::vector<
 
 Expected<ExpressionPtr> ExpressionBinder::bind_case(const Node& node) {
   ExpressionPtr operand;
+  const std::size_t branches = node.arguments.size() / 2;
   if (node.operand) {
+    const std::size_t before = context_.nodes;
     KAPPA_TRY(operand, bind(node.operand));
+    KAPPA_CHECK_OK(charge((context_.nodes - before) * branches, node.place));  // Compared in every branch.
   }
   std::vector<ExpressionPtr> arguments;
-  const std::size_t branches = node.arguments.size() / 2;
   for (std::size_t i = 0; i < branches; ++i) {
     const NodePtr& when = node.arguments[2 * i];
     ExpressionPtr condition;

@@ -179,7 +179,7 @@ Status bind_where(const NodePtr& where, StreamDefinition& stream) {
   scope.alias = stream.name;
   scope.what = "stream \"" + stream.name + "\"";
   for (std::size_t i = 0; i < stream.columns.size(); ++i) {
-    scope.columns.push_back({stream.columns[i].name, make_column(i, stream.columns[i].type), false});
+    scope.columns.push_back({stream.columns[i].name, make_column(i, stream.columns[i].type), false, 1});
   }
   MemberTypes types(stream.columns);
   types.visit(*where, kBooleanType);
@@ -196,7 +196,7 @@ Status bind_where(const NodePtr& where, StreamDefinition& stream) {
     hidden.type = type;
     hidden.path.push_back({member.name.written, 0});
     scope.columns.push_back(
-        {hidden.name, make_column(stream.columns.size() + stream.hidden.size(), type), false});
+        {hidden.name, make_column(stream.columns.size() + stream.hidden.size(), type), false, 1});
     stream.hidden.push_back(std::move(hidden));
   }
   BindContext context;

@@ -16,6 +16,7 @@ struct ScopeColumn {
   std::string name;
   ExpressionPtr expression;  // Over the columns of the relation's base plan.
   bool hidden = false;       // Not part of *: _offset and kin.
+  std::size_t size = 1;      // Nodes of the expression as a tree.
 };
 struct Scope {
   std::string alias;  // Qualifier; empty if there is none.
@@ -27,7 +28,7 @@ struct Scope {
 struct BindContext {
   bool in_view = false;         // Functions of the clock and of chance are refused.
   std::int64_t now_micros = 0;  // The value of now() elsewhere.
-  std::size_t nodes = 0;        // Bound so far: shared trees must not multiply without end.
+  std::size_t nodes = 0;        // Bound so far, shared ones counted at every use.
 };
 
 // Aggregates of a select, in order of appearance, each distinct one once.
@@ -53,11 +54,14 @@ class ExpressionBinder {
   [[nodiscard]] Expected<ExpressionPtr> bind_condition(const NodePtr& node);
 
  private:
+  // Counts nodes against the bound of a statement; kTooLarge 2009.
+  [[nodiscard]] Status charge(std::size_t nodes, SourcePlace place);
   [[nodiscard]] Expected<ExpressionPtr> bind_column(const Node& node);
   [[nodiscard]] Expected<ExpressionPtr> bind_call(const Node& node);
   [[nodiscard]] Expected<ExpressionPtr> bind_case(const Node& node);
   [[nodiscard]] Expected<ExpressionPtr> bind_cast(const Node& node);
-  [[nodiscard]] Expected<ExpressionPtr> bind_in(const Node& node, std::vector<ExpressionPtr> arguments);
+  [[nodiscard]] Expected<ExpressionPtr> bind_in(const Node& node, std::vector<ExpressionPtr> arguments,
+                                                std::size_t size);
   [[nodiscard]] Expected<ExpressionPtr> bind_aggregate(const Node& node);
   [[nodiscard]] Expected<ExpressionPtr> bind_clock(const Node& node);
   [[nodiscard]] Expected<std::vector<ExpressionPtr>> bind_all(const std::vector<NodePtr>& nodes);

@@ -69,7 +69,8 @@ enum class PlanKind : std::uint8_t {
   kFilter,      // Rows for which predicate is true.
   kProject,     // One expression a column.
   kAggregate,   // GROUP BY group_keys; output: group keys, then aggregates.
-  kSort,        // ORDER BY and LIMIT of a SELECT (not of a view, in this version).
+  kSort,        // ORDER BY and LIMIT of a SELECT (not of a view, in this version). Output: the first
+                // columns of its input; those after them only order.
   kValues,      // One row, no columns: SELECT without FROM.
 };
 

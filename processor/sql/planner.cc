@@ -83,7 +83,7 @@ class Planner {
   }
 
   Expected<Relation> select(const Query& query);
-  Expected<PlanPtr> finish(const Query& query, const Relation& relation);
+  PlanPtr finish(const Query& query, const Relation& relation);
 
   std::vector<std::string> streams;
   std::vector<std::string> views;
@@ -95,6 +95,7 @@ class Planner {
     NodePtr node;              // Null for a column that * stands for.
     ExpressionPtr expression;  // Of *; else filled when bound.
     std::string name;
+    std::size_t size = 1;  // Nodes of the expression as a tree.
   };
 
   Expected<Relation> from(const Query& query);
@@ -141,7 +142,7 @@ Expected<Relation> Planner::stream_relation(const TableRef& table,
   }
   for (std::size_t i = 0; i < scan->output.size(); ++i) {
     relation.scope.columns.push_back(
-        {scan->output[i].name, make_column(i, scan->output[i].type), i >= declared});
+        {scan->output[i].name, make_column(i, scan->output[i].type), i >= declared, 1});
   }
   relation.scope.what = "stream \"" + stream->name + "\"";
   relation.identity = Identity::kEvent;
@@ -172,7 +173,7 @@ Expected<Relation> Planner::view_relation(const TableRef& table, const CatalogRe
   for (std::size_t i = 0; i < view.plan->visible_columns; ++i) {
     const Column& column = view.plan->root->output[i];
     scan->output.push_back(column);
-    relation.scope.columns.push_back({column.name, make_column(i, column.type), false});
+    relation.scope.columns.push_back({column.name, make_column(i, column.type), false, 1});
   }
   relation.scope.what = "view \"" + view.name + "\"";
   relation.base = std::move(scan);
@@ -181,16 +182,10 @@ Expected<Relation> Planner::view_relation(const TableRef& table, const CatalogRe
 
 Expected<Relation> Planner::subquery_relation(const TableRef& table) {
   KAPPA_TRY(Relation inner, select(*table.subquery));
-  if (!inner.ordered) return inner;
-  if (context_.in_view) return later("ORDER BY ... LIMIT in a view", table.subquery->limit_place);
-  // Sorted and limited: from here on it is a plan like any other.
-  KAPPA_TRY(PlanPtr plan, finish(*table.subquery, inner));
-  Relation relation;
-  for (std::size_t i = 0; i < plan->output.size(); ++i) {
-    relation.scope.columns.push_back({plan->output[i].name, make_column(i, plan->output[i].type), false});
+  if (table.subquery->limit || table.subquery->offset != 0) {
+    return later("LIMIT in a subquery", table.subquery->limit_place);
   }
-  relation.base = std::move(plan);
-  return relation;
+  return inner;  // An order without a limit is nobody's: rows of a subquery have none.
 }
 
 Expected<Relation> Planner::from(const Query& query) {
@@ -228,7 +223,8 @@ Expected<std::vector<Planner::Item>> Planner::items_of(const Query& query, const
   for (const SelectItem& item : query.items) {
     const Node& expression = *item.expression;
     if (expression.kind != NodeKind::kStar) {
-      items.push_back({item.expression, nullptr, item.alias ? item.alias->text : default_name(expression)});
+      items.push_back(
+          {item.expression, nullptr, item.alias ? item.alias->text : default_name(expression), 1});
       continue;
     }
     if (!query.from) return fail_at(expression.place, ErrorCode::kInvalid, 2005, "* needs FROM");
@@ -238,7 +234,7 @@ Expected<std::vector<Planner::Item>> Planner::items_of(const Query& query, const
                      "\"" + expression.names[0].text + "\" is not in FROM");
     }
     for (const ScopeColumn& column : scope.columns) {
-      if (!column.hidden) items.push_back({nullptr, column.expression, column.name});
+      if (!column.hidden) items.push_back({nullptr, column.expression, column.name, column.size});
     }
   }
   if (items.empty()) return fail_at(query.place, ErrorCode::kInvalid, 2005, "the select list is empty");
@@ -369,7 +365,9 @@ Expected<Relation> Planner::select(const Query& query) {
   std::map<std::string, NodePtr> aliases;
   for (Item& item : items) {
     if (!item.node) continue;
+    const std::size_t before = context_.nodes;
     KAPPA_TRY(item.expression, binder.bind(item.node));
+    item.size = context_.nodes - before;
     aliases.emplace(item.name, item.node);
   }
   ExpressionPtr having;
@@ -406,7 +404,8 @@ Expected<Relation> Planner::select(const Query& query) {
   result.scope.what = "the subquery";
   result.ordered = !query.order_by.empty() || query.limit || query.offset != 0;
   if (!grouped) {
-    for (const Item& item : items) result.scope.columns.push_back({item.name, typed(item.expression), false});
+    for (const Item& item : items)
+      result.scope.columns.push_back({item.name, typed(item.expression), false, item.size});
     result.base = std::move(input.base);
     result.predicate = std::move(input.predicate);
     result.identity = input.identity;
@@ -423,7 +422,7 @@ Expected<Relation> Planner::select(const Query& query) {
   }
   for (const Item& item : items) {
     KAPPA_TRY(ExpressionPtr over, over_groups(item.expression, keys, input, item.node.get()));
-    result.scope.columns.push_back({item.name, typed(over), false});
+    result.scope.columns.push_back({item.name, typed(over), false, item.size});
   }
   if (having) {
     KAPPA_TRY(result.predicate, over_groups(having, keys, input, query.having.get()));
@@ -454,7 +453,7 @@ Expected<Relation> Planner::select(const Query& query) {
 }
 
 // The relation as a plan: filter, project, sort and limit.
-Expected<PlanPtr> Planner::finish(const Query& query, const Relation& relation) {
+PlanPtr Planner::finish(const Query& query, const Relation& relation) {
   std::vector<ExpressionPtr> expressions;
   std::vector<std::string> names;
   for (const ScopeColumn& column : relation.scope.columns) {
@@ -478,13 +477,8 @@ Expected<PlanPtr> Planner::finish(const Query& query, const Relation& relation) 
   sort->sort_keys = std::move(keys);
   sort->limit = query.limit;
   sort->offset = query.offset;
-  plan = std::move(sort);
-  if (expressions.size() == visible) return plan;
-  // Columns that only ORDER BY needed leave again.
-  std::vector<ExpressionPtr> kept;
-  for (std::size_t i = 0; i < visible; ++i) kept.push_back(make_column(i, expressions[i]->type));
-  names.resize(visible);
-  return projected(std::move(plan), kept, names);
+  sort->output.resize(visible);  // Columns that only ORDER BY needed leave again.
+  return sort;
 }
 
 }  // namespace
@@ -510,9 +504,8 @@ Status check_new_name(const Name& name, bool may_exist, const CatalogReader& cat
 Expected<Select> plan_select(const Query& query, const CatalogReader& catalog) {
   Planner planner(catalog, false);
   KAPPA_TRY(const Relation relation, planner.select(query));
-  KAPPA_TRY(PlanPtr plan, planner.finish(query, relation));
   Select select;
-  select.plan = prune(plan);
+  select.plan = prune(planner.finish(query, relation));
   select.views = std::move(planner.views);
   select.streams = std::move(planner.streams);
   select.as_of_offset = planner.as_of_offset;

@@ -15,7 +15,7 @@ struct ExpressionEvaluator::Step {
 };
 
 ExpressionEvaluator::ExpressionEvaluator(ExpressionPtr expression) : expression_(std::move(expression)) {
-  std::vector<const Expression*> seen;
+  std::unordered_map<const Expression*, std::size_t> seen;
   add(expression_, seen);
   values_.resize(steps_.size());
 }
@@ -23,19 +23,21 @@ ExpressionEvaluator::~ExpressionEvaluator() = default;
 ExpressionEvaluator::ExpressionEvaluator(ExpressionEvaluator&&) noexcept = default;
 ExpressionEvaluator& ExpressionEvaluator::operator=(ExpressionEvaluator&&) noexcept = default;
 
-std::size_t ExpressionEvaluator::add(const ExpressionPtr& node, std::vector<const Expression*>& seen) {
-  // Trees are small and shared nodes few: a linear search for the same node is enough.
-  const auto found = std::find(seen.begin(), seen.end(), node.get());
-  if (found != seen.end()) return static_cast<std::size_t>(found - seen.begin());
+std::size_t ExpressionEvaluator::add(const ExpressionPtr& node,
+                                     std::unordered_map<const Expression*, std::size_t>& seen) {
+  const auto found = seen.find(node.get());
+  if (found != seen.end()) return found->second;
   Step step;
   step.node = node.get();
   step.result = Vector(node->type);
-  for (const ExpressionPtr& argument : node->arguments) step.arguments.push_back(add(argument, seen));
+  std::size_t read = node->arguments.size();
   if (node->kind == ExpressionKind::kCall && node->function->prepare != nullptr) {
     step.state = node->function->prepare(*node);
+    if (step.state != nullptr) read = std::min(read, node->function->arguments_with_state);
   }
+  for (std::size_t i = 0; i < read; ++i) step.arguments.push_back(add(node->arguments[i], seen));
   steps_.push_back(std::move(step));
-  seen.push_back(node.get());
+  seen.emplace(node.get(), steps_.size() - 1);
   return steps_.size() - 1;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "processor/sql/expression.h"
@@ -38,7 +39,7 @@ class ExpressionEvaluator {
 
  private:
   struct Step;  // One distinct node of the expression.
-  std::size_t add(const ExpressionPtr& node, std::vector<const Expression*>& seen);
+  std::size_t add(const ExpressionPtr& node, std::unordered_map<const Expression*, std::size_t>& seen);
   void run(const ChangeBatch& batch);
 
   ExpressionPtr expression_;

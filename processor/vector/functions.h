@@ -48,6 +48,9 @@ struct ScalarFunction {
   std::shared_ptr<const void> (*prepare)(const Expression& call) = nullptr;
   // True if the result can be NULL though no argument is: such positions are counted as failures.
   bool fallible = false;
+  // Leading arguments that the kernel reads when prepare() gave a state; the others are constants that
+  // the state holds, and get no vectors.
+  std::size_t arguments_with_state = SIZE_MAX;
 };
 
 // The function of that (lower-case) name, aliases included; null if there is none.

@@ -197,7 +197,7 @@ constexpr ScalarFunction kFunctions[] = {
     {"coalesce", "coalesce(value, ...)", Form::kCall, 1, kAny, same_types, coalesce_kernel},
     {"greatest", "greatest(value, ...)", Form::kCall, 1, kAny, same_types, extreme_kernel<true>},
     {"least", "least(value, ...)", Form::kCall, 1, kAny, same_types, extreme_kernel<false>},
-    {"in", "value IN (value, ...)", Form::kSpecial, 2, kAny, in_types, in_kernel, prepare_in},
+    {"in", "value IN (value, ...)", Form::kSpecial, 2, kAny, in_types, in_kernel, prepare_in, false, 1},
 };
 
 }  // namespace

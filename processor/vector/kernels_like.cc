@@ -54,9 +54,9 @@ Expected<Signature> like_types(std::span<const ExpressionPtr> arguments) {
 using Form = ScalarFunction::Form;
 constexpr ScalarFunction kFunctions[] = {
     {"like", "TEXT LIKE TEXT [ESCAPE TEXT]", Form::kInfix, 2, 3, like_types, like_kernel<false>,
-     prepare_like<false>, true},
+     prepare_like<false>, true, 1},
     {"ilike", "TEXT ILIKE TEXT [ESCAPE TEXT]", Form::kInfix, 2, 3, like_types, like_kernel<true>,
-     prepare_like<true>, true},
+     prepare_like<true>, true, 1},
 };
 
 }  // namespace

@@ -205,8 +205,9 @@ TEST_F(Compile, OrderByUsesOutputsInputsAndAggregates) {
   const auto sorted = as<Select>(
       "SELECT page, count(*) AS n FROM hits GROUP BY page ORDER BY n DESC, 1, max(ms) DESC NULLS LAST LIMIT "
       "5 OFFSET 2");
-  EXPECT_EQ(shape(sorted.plan), (std::vector{kProject, kSort, kProject, kAggregate, kStreamScan}));
-  const Plan& sort = *sorted.plan->input;
+  EXPECT_EQ(shape(sorted.plan), (std::vector{kSort, kProject, kAggregate, kStreamScan}));
+  const Plan& sort = *sorted.plan;
+  EXPECT_EQ(sort.input->output.size(), 3U);
   ASSERT_EQ(sort.sort_keys.size(), 3U);
   EXPECT_TRUE(sort.sort_keys[0].descending && sort.sort_keys[0].nulls_first);
   EXPECT_TRUE(!sort.sort_keys[1].descending && !sort.sort_keys[1].nulls_first);
@@ -214,7 +215,7 @@ TEST_F(Compile, OrderByUsesOutputsInputsAndAggregates) {
   EXPECT_EQ(sort.limit, 5U);
   EXPECT_EQ(sort.offset, 2U);
   EXPECT_EQ(sorted.plan->output.size(), 2U);
-  // Without columns of its own ORDER BY needs no second projection.
+
   EXPECT_EQ(shape(as<Select>("SELECT page FROM hits ORDER BY page").plan),
             (std::vector{kSort, kProject, kStreamScan}));
   EXPECT_EQ(shape(as<Select>("SELECT * FROM by_page WHERE n > 3 LIMIT 1").plan),
@@ -319,6 +320,8 @@ TEST_F(Compile, LaterConstructsAreNamedWithTheirPlace) {
        "aggregate of"},
       {"CREATE VIEW v WITH (retain = '30 days') AS SELECT page FROM hits", 2008, 21, "retain"},
       {"ALTER MATERIALIZED VIEW by_page CUTOVER", 2008, 1, "ALTER"},
+      {"SELECT max(n) FROM (SELECT page, ms AS n FROM hits ORDER BY 2 LIMIT 5) x", 2008, 63,
+       "LIMIT in a subquery"},
       {"SELECT sum(DISTINCT ms) FROM hits", 2008, 8, "DISTINCT"},
   });
 }

@@ -101,19 +101,45 @@ TEST(Syntax, LongAndOrChainsAndListsAreFine) {
   EXPECT_EQ(text_of(list.substr(7) + ")"), "true");
 }
 
-TEST(Syntax, SharedOperandsDoNotMultiplyWithoutEnd) {
-  const MemoryCatalog catalog;
-  std::string expression = "1";
-  for (int i = 0; i < 60; ++i)
-    expression = "(CASE " + expression + " WHEN 1 THEN 1 WHEN 2 THEN 2 ELSE 3 END)";
-  // Folds at every level, so it is cheap; with a column the same tree must end in an error or a plan.
-  EXPECT_EQ(text_of(expression), "1");
-  std::string between = "1";
-  for (int i = 0; i < 60; ++i) between = "(" + between + " BETWEEN 0 AND 2)::BIGINT";
-  const auto statement = compile("SELECT " + between, catalog);
-  if (!statement) {
-    EXPECT_EQ(statement.error().number, 2009);
+TEST(Syntax, SharedPartsDoNotMultiplyWithoutEnd) {
+  MemoryCatalog catalog;
+  catalog.run("CREATE STREAM s (a BIGINT)");
+  std::string with_case = "a";
+  std::string between = "a";
+  std::string nullif = "a";
+  std::string nested = "s";
+  std::string in = "a";
+  for (int i = 0; i < 60; ++i) {
+    with_case = "(CASE " + with_case + " WHEN 1 THEN 1 WHEN 2 THEN 2 ELSE 3 END)";
+    between = "(" + between + " BETWEEN 0 AND 2)::BIGINT";
+    nullif = "nullif(" + nullif + ", 7)";
+    nested = "(SELECT a + a AS a FROM " + nested + ") x";
+    in = "(" + in + " IN (1, 2.5))::BIGINT";
   }
+  for (const std::string& expression : {with_case, between, nullif, in}) {
+    EXPECT_EQ(error_of("SELECT " + expression + " FROM s", catalog).number, 2009);
+  }
+  EXPECT_EQ(error_of("SELECT a FROM " + nested, catalog).number, 2009);
+}
+
+TEST(Syntax, AListOfAHundredThousandIsOneSet) {
+  MemoryCatalog catalog;
+  catalog.run("CREATE STREAM s (a BIGINT)");
+  std::string sql = "SELECT a IN (0";
+  for (int i = 1; i < 100'000; ++i) sql += "," + std::to_string(i);
+  auto statement = compile(sql + ") FROM s", catalog);
+  ASSERT_TRUE(statement.has_value()) << to_string(statement.error());
+  Vector a(kBigintType);
+  Arena arena;
+  a.resize(2);
+  a.set(0, Value::bigint(99'999), arena);
+  a.set(1, Value::bigint(100'000), arena);
+  ChangeBatch batch;
+  batch.count = 2;
+  batch.columns = {&a};
+  ExpressionEvaluator evaluator(std::get<Select>(*statement).plan->expressions[0]);
+  EXPECT_EQ(evaluator.evaluate(batch).value(0), Value::boolean(true));
+  EXPECT_EQ(evaluator.evaluate(batch).value(1), Value::boolean(false));
 }
 
 TEST(Syntax, CommentsStringsAndNames) {
