@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -68,6 +69,10 @@ class Appender {
   [[nodiscard]] Expected<bool> take(int descriptor, const std::string& name) {
     name_ = name;
     csv_ = CsvInput();
+    struct stat information {};
+    input_bytes_ = ::fstat(descriptor, &information) == 0 && S_ISREG(information.st_mode)
+                       ? static_cast<std::uint64_t>(information.st_size)
+                       : 0;
     LineReader reader(descriptor, limits::kEventBytesMax);
     for (;;) {
       if (interrupted()) return false;
@@ -197,7 +202,7 @@ class Appender {
                   static_cast<unsigned long long>(session_.totals().appended),
                   static_cast<double>(session_.totals().appended) / seconds,
                   static_cast<double>(reader.bytes_read()) / 1e6);
-    progress_.show(0, 0, text);
+    progress_.show(reader.bytes_read(), input_bytes_, text);
   }
 
   const AppendFlags& flags_;
@@ -210,6 +215,7 @@ class Appender {
   std::uint64_t rejected_ = 0;
   std::uint64_t sent_ = 0;
   std::uint64_t lines_ = 0;
+  std::uint64_t input_bytes_ = 0;  // Of the current input; 0: unknown.
   const std::int64_t start_micros_;
   std::int64_t first_micros_ = 0;
   std::FILE* rejects_file_ = nullptr;
