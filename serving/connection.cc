@@ -65,8 +65,12 @@ bool Connection::paused() const {
 void Connection::start_read() {
   if (reading_ || closed_) return;
   reading_ = true;
-  // Whatever follows a body comes along in the same call.
-  std::array<asio::mutable_buffer, 2> buffers;
+  auto done = [self = shared_from_this()](boost::system::error_code error, std::size_t bytes) {
+    self->reading_ = false;
+    if (self->closed_) return;
+    if (error) return self->close();
+    self->on_read(bytes);
+  };
   std::span<std::byte> room;
   if (lingering_) {
     in_.consume(in_.size());
@@ -80,14 +84,12 @@ void Connection::start_read() {
     }
     room = in_.room(std::max(total, in_.size() + 1));
   }
-  buffers[1] = asio::buffer(room.data(), room.size());
-  if (body_) buffers[0] = asio::buffer(body_->body.data() + body_->filled, body_->body.size() - body_->filled);
-  socket_.async_read_some(buffers, [self = shared_from_this()](boost::system::error_code error, std::size_t bytes) {
-    self->reading_ = false;
-    if (self->closed_) return;
-    if (error) return self->close();
-    self->on_read(bytes);
-  });
+  const asio::mutable_buffer behind = asio::buffer(room.data(), room.size());
+  if (!body_) return socket_.async_read_some(behind, std::move(done));
+  // Whatever follows a body comes along in the same call.
+  const std::array<asio::mutable_buffer, 2> buffers{
+      asio::buffer(body_->body.data() + body_->filled, body_->body.size() - body_->filled), behind};
+  socket_.async_read_some(buffers, std::move(done));
 }
 
 void Connection::on_read(std::size_t bytes) {

@@ -42,7 +42,10 @@ class Core {
   [[nodiscard]] Status listen();
   [[nodiscard]] const std::string& address() const { return address_; }
   // The network thread's body.
-  void run() { io_.run(); }
+  void run() {
+    mailbox_->bind_network_thread();
+    io_.run();
+  }
   // From any thread: begins to drain; `done` runs on the network thread once every connection is gone,
   // at the latest about `deadline` from now. Afterwards run() returns.
   void drain(std::chrono::milliseconds deadline, std::function<void()> done);

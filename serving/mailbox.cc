@@ -4,18 +4,13 @@
 
 namespace kappa::serving {
 
-void Mailbox::begin_inline() {
+void Mailbox::bind_network_thread() {
   const std::lock_guard lock(mutex_);
-  inline_thread_ = std::this_thread::get_id();
-}
-
-void Mailbox::end_inline() {
-  const std::lock_guard lock(mutex_);
-  inline_thread_ = {};
+  network_thread_ = std::this_thread::get_id();
 }
 
 void Mailbox::wake() {
-  if (posted_ || inline_thread_ == std::this_thread::get_id()) return;
+  if (posted_ || (network_thread_ == std::this_thread::get_id() && inline_)) return;
   posted_ = true;
   boost::asio::post(*io_, deliver_);
 }

@@ -35,10 +35,12 @@ class Mailbox {
   // `deliver` runs on the io_context after messages came in from another thread.
   Mailbox(boost::asio::io_context& io, std::function<void()> deliver) : io_(&io), deliver_(std::move(deliver)) {}
 
-  // From the network thread: messages that it sends itself between begin_inline() and end_inline()
-  // need no wake-up, since it empties the box right after.
-  void begin_inline();
-  void end_inline();
+  // Network thread, first of all.
+  void bind_network_thread();
+  // Network thread: messages that it sends itself between begin_inline() and end_inline() need no
+  // wake-up, since it empties the box right after.
+  void begin_inline() { inline_ = true; }
+  void end_inline() { inline_ = false; }
 
   // From any thread.
   void append_done(AppendDone done);
@@ -56,7 +58,8 @@ class Mailbox {
   boost::asio::io_context* io_;
   std::function<void()> deliver_;
   Contents contents_;
-  std::thread::id inline_thread_;
+  std::thread::id network_thread_;
+  bool inline_ = false;  // Network thread only.
   bool posted_ = false;
 };
 
