@@ -10,6 +10,9 @@ namespace {
 
 // One piece of zeros: large enough for the device, small enough to let a seal go between two.
 constexpr std::size_t kZeroPieceBytes = std::size_t{1} << 20;
+// Zeros are synced in steps: one sync of a whole segment would hold up a seal, and with it the roll
+// after next, and crowd the syncs that appends wait for.
+constexpr std::size_t kSyncPieceBytes = std::size_t{8} << 20;
 // How often a full disk is tried again.
 constexpr std::chrono::milliseconds kRetryInterval{200};
 constexpr std::string_view kPreparedPrefix = "prepared-";
@@ -99,6 +102,7 @@ Expected<PreparedFile> Preparer::make(std::uint64_t bytes, bool background) {
           zero_piece().first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroPieceBytes, bytes - at))),
           at));
       if (!background) continue;
+      if (at % kSyncPieceBytes == 0) KAPPA_CHECK_OK(prepared.file->fdatasync());
       std::unique_lock lock(mutex_);
       if (stop_) return fail(ErrorCode::kClosed, 3002, "the log is closing");
       if (!seal_error_) seal_queued(lock);
