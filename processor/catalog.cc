@@ -72,6 +72,10 @@ std::string catalog_key(CatalogEntry::Kind kind, std::string_view name) {
   return key;
 }
 
+std::string state_directory_name(const CatalogEntry& entry) {
+  return std::to_string(entry.id.value()) + "-" + std::to_string(entry.version);
+}
+
 std::string encode_catalog_record(const CatalogRecord& record) {
   std::string out;
   ByteWriter writer(out);

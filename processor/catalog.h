@@ -60,6 +60,9 @@ using CatalogStatePtr = std::shared_ptr<const CatalogState>;
 // "stream/<name>", "view/<name>".
 [[nodiscard]] std::string catalog_key(CatalogEntry::Kind kind, std::string_view name);
 
+// "<creation offset>-<version>": where the state of a view version lives, in the views' directory.
+[[nodiscard]] std::string state_directory_name(const CatalogEntry& entry);
+
 // Value of a record: u16 format version (1), u8 kind, u32 object version, u32 length and SQL text.
 struct CatalogRecord {
   CatalogEntry::Kind kind = CatalogEntry::Kind::kStream;

@@ -42,7 +42,7 @@ Expected<std::unique_ptr<Engine>> Engine::open(EngineOptions options, log::Log& 
 Status EngineImpl::start() {
   std::error_code error;
   if (!options_.read_only) std::filesystem::create_directories(options_.directory, error);
-  if (error) return fail_errno(3304, "cannot create " + options_.directory.string(), error.value());
+  if (error) return fail_errno(3302, "cannot create " + options_.directory.string(), error.value());
 
   LoadedCatalog loaded = load_catalog(log_.system_records());
   for (const std::string& problem : loaded.problems) spdlog::error("catalog: {}", problem);
@@ -54,26 +54,22 @@ Status EngineImpl::start() {
   std::vector<ViewPtr> feed;
   for (const auto& [name, entry] : catalog_->entries()) {
     if (!entry->view) continue;
-    auto view = std::make_shared<LiveView>(entry, directory_of(*entry));
-    if (const Status opened = view->open(log_, options_.read_only); !opened) {
+    auto view = std::make_shared<LiveView>(entry, options_);
+    if (const Status opened = view->open(log_); !opened) {
       spdlog::error("view \"{}\" failed: {}", name, to_string(opened.error()));
     }
     feed.push_back(view);
     views->emplace(name, std::move(view));
   }
   views_ = std::move(views);
-  if (!options_.read_only) pipeline_ = std::make_unique<Pipeline>(options_, log_, std::move(feed));
+  if (!options_.read_only) pipeline_ = std::make_unique<Pipeline>(log_, std::move(feed));
   return {};
-}
-
-std::filesystem::path EngineImpl::directory_of(const CatalogEntry& entry) const {
-  return options_.directory / (std::to_string(entry.id.value()) + "-" + std::to_string(entry.version));
 }
 
 void EngineImpl::remove_orphans() {
   std::set<std::filesystem::path> kept;
   for (const auto& [name, entry] : catalog_->entries()) {
-    if (entry->view) kept.insert(directory_of(*entry));
+    if (entry->view) kept.insert(options_.directory / state_directory_name(*entry));
   }
   std::error_code error;
   std::vector<std::filesystem::path> orphans;
@@ -136,7 +132,10 @@ Expected<StatementResult> EngineImpl::select(const Select& statement, const Fres
   if (!statement.views.empty()) {
     KAPPA_TRY(const ViewPtr view, find_view(statement.views.front()));
     if (freshness.fresh || freshness.at_least) KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
-    return query_view(statement, *view, sink, cancelled);
+    const std::uint64_t generation = view->generation();
+    auto result = query_view(statement, *view, sink, cancelled);
+    if (!result) check_damage(*view, generation, result.error());
+    return result;
   }
   if (!statement.streams.empty()) {
     KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
@@ -176,7 +175,10 @@ Expected<std::vector<Column>> EngineImpl::view_columns(std::string_view name) {
 
 Expected<Engine::GetResult> EngineImpl::get(std::string_view name, const KeyRequest& key) {
   KAPPA_TRY(const ViewPtr view, find_view(name));
-  return get_row(*view, key);
+  const std::uint64_t generation = view->generation();
+  auto result = get_row(*view, key);
+  if (!result) check_damage(*view, generation, result.error());
+  return result;
 }
 
 Expected<StatementResult> EngineImpl::scan(const ScanRequest& request, RowSink& sink,
@@ -185,7 +187,10 @@ Expected<StatementResult> EngineImpl::scan(const ScanRequest& request, RowSink& 
   if (request.freshness.fresh || request.freshness.at_least) {
     KAPPA_CHECK_OK(wait_here(view, request.freshness, cancelled));
   }
-  return scan_rows(*view, request, sink, cancelled);
+  const std::uint64_t generation = view->generation();
+  auto result = scan_rows(*view, request, sink, cancelled);
+  if (!result) check_damage(*view, generation, result.error());
+  return result;
 }
 
 void EngineImpl::wait(std::string_view name, const Freshness& freshness, std::function<void(Status)> ready) {
@@ -212,6 +217,10 @@ void EngineImpl::wait_view(ViewPtr view, const Freshness& freshness, std::functi
   } else {
     pipeline_->wait(std::move(view), target, freshness.timeout, std::move(ready));
   }
+}
+
+void EngineImpl::check_damage(LiveView& view, std::uint64_t generation, const Error& error) {
+  if (error.number == kStateDamaged && pipeline_) pipeline_->report_damage(view, generation, error);
 }
 
 Status EngineImpl::wait_here(const ViewPtr& view, const Freshness& freshness, const std::atomic<bool>& cancelled) {

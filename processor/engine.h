@@ -27,6 +27,9 @@ struct EngineOptions {
   std::filesystem::path directory;            // views/; created if missing.
   std::uint32_t commit_interval_ms = 500;     // Between LMDB commits of a view, 10..60000.
   std::size_t overlay_bytes_max = std::size_t{64} << 20;  // Per view; commits earlier above it.
+  // Address space of one view's state: its greatest size. Together they must fit 47 bits, so the
+  // default allows about 500 views.
+  std::uint64_t state_bytes_max = std::uint64_t{1} << 38;
   bool read_only = false;                     // Views answer from what they have; nothing is applied.
 };
 

@@ -58,9 +58,9 @@ Status EngineImpl::append_and_add(CatalogRecord record, std::string_view name, C
     set_catalog(catalog()->with(shared));
     return {};
   }
-  auto view = std::make_shared<LiveView>(shared, directory_of(*shared));
+  auto view = std::make_shared<LiveView>(shared, options_);
   // The view exists from here on: if its state cannot be made, it says so in its status.
-  if (const Status opened = view->open(log_, false); !opened) {
+  if (const Status opened = view->open(log_); !opened) {
     spdlog::error("view \"{}\" failed: {}", shared->name, to_string(opened.error()));
   }
   {

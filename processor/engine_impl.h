@@ -44,7 +44,6 @@ class EngineImpl final : public Engine {
   [[nodiscard]] std::shared_ptr<const ViewMap> view_map() const;
   // kNotFound 2003. Takes "name" and "name@version".
   [[nodiscard]] Expected<ViewPtr> find_view(std::string_view name) const;
-  [[nodiscard]] std::filesystem::path directory_of(const CatalogEntry& entry) const;
   void remove_orphans();
 
   // engine_ddl.cc: changes of the catalog.
@@ -63,6 +62,8 @@ class EngineImpl final : public Engine {
   [[nodiscard]] Status wait_here(const ViewPtr& view, const Freshness& freshness, const std::atomic<bool>& cancelled);
   // Blocks until the log has what `freshness` names.
   [[nodiscard]] Status wait_for_log(const Freshness& freshness, const std::atomic<bool>& cancelled);
+  // A read met damage in the view's state: has the view rebuilt.
+  void check_damage(LiveView& view, std::uint64_t generation, const Error& error);
   void wait_view(ViewPtr view, const Freshness& freshness, std::function<void(Status)> ready);
 
   const EngineOptions options_;

@@ -14,9 +14,6 @@ namespace {
 // Conversion failures by column live beside the view's own tables, so that they are as exact and as
 // durable as the rows. Operators number their tables from 1 upwards.
 constexpr TableId kFailuresTable = 255;
-// Address space of one environment. It bounds a view's size and, with 47 bits of addresses, the
-// number of views to about 500.
-constexpr std::uint64_t kMapBytes = std::uint64_t{1} << 38;
 // An applied offset that moved over other topics only is committed this rarely: it saves reading.
 constexpr std::chrono::seconds kOffsetOnlyInterval{30};
 
@@ -46,14 +43,17 @@ bool rebuildable(const Error& error) {
 
 }  // namespace
 
-LiveView::LiveView(CatalogEntryPtr entry, std::filesystem::path directory)
-    : entry_(std::move(entry)), directory_(std::move(directory)), scan_(&scan_of(*entry_->view->root)) {}
+LiveView::LiveView(CatalogEntryPtr entry, const EngineOptions& options)
+    : entry_(std::move(entry)),
+      options_(options),
+      directory_(options.directory / state_directory_name(*entry_)),
+      scan_(&scan_of(*entry_->view->root)) {}
 
-Status LiveView::open_state(bool read_only) {
+Status LiveView::open_state() {
   StateOptions options;
   options.directory = directory_;
-  options.map_bytes = kMapBytes;
-  options.read_only = read_only;
+  options.map_bytes = options_.state_bytes_max;
+  options.read_only = options_.read_only;
   KAPPA_TRY(store_, StateStore::open(std::move(options)));
   progress_ = store_->progress();
   row_count_ = progress_.rows;
@@ -90,7 +90,8 @@ Status LiveView::start_over(log::Log& log) {
   return {};
 }
 
-Status LiveView::open(log::Log& log, bool read_only) {
+Status LiveView::open(log::Log& log) {
+  const bool read_only = options_.read_only;
   // A view's first build covers at least the events before its own record in the log.
   build_end_.store((entry_->id + 1).value(), std::memory_order_relaxed);
   std::string why;
@@ -99,7 +100,7 @@ Status LiveView::open(log::Log& log, bool read_only) {
     opened = fail(ErrorCode::kReadOnly, 2014, "view \"" + entry_->name + "\" has no state yet",
                   "start without --read-only once, so that it is built");
   } else {
-    opened = open_state(read_only);
+    opened = open_state();
     if (!opened && rebuildable(opened.error())) {
       why = to_string(opened.error());
     } else if (opened && progress_.started) {
@@ -118,7 +119,7 @@ Status LiveView::open(log::Log& log, bool read_only) {
   }
   if (!why.empty()) {
     if (read_only) {
-      opened = fail(ErrorCode::kCorrupt, 3303, "view \"" + entry_->name + "\" must be rebuilt: " + why,
+      opened = fail(ErrorCode::kCorrupt, 2016, "view \"" + entry_->name + "\" must be rebuilt: " + why,
                     "start without --read-only; the log has everything");
     } else {
       spdlog::warn("view \"{}\" is rebuilt from the log: {}", entry_->name, why);
@@ -140,13 +141,14 @@ Status LiveView::rebuild(log::Log& log) {
     const std::lock_guard lock(mutex_);
     served_ = {};
     error_.reset();
+    ++generation_;
   }
   head_.reset();
   store_.reset();
   progress_ = Progress{};
   visible_.store(0);
   Status status = remove_directory(directory_);
-  if (status) status = open_state(false);
+  if (status) status = open_state();
   if (status) status = start_over(log);
   if (!status) mark_failed(status.error());
   return status;
@@ -189,18 +191,30 @@ void LiveView::mark_failed(const Error& error) {
   error_ = error;
 }
 
-std::optional<LiveView::Clock::time_point> LiveView::freeze_due(const EngineOptions& options) const {
+bool LiveView::mark_failed(const Error& error, std::uint64_t generation) {
+  const std::lock_guard lock(mutex_);
+  if (error_ || generation_ != generation) return false;
+  error_ = error;
+  return true;
+}
+
+std::uint64_t LiveView::generation() const {
+  const std::lock_guard lock(mutex_);
+  return generation_;
+}
+
+std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
   if (!store_) return std::nullopt;
   if (state_changed_) {
-    if (store_->active_bytes() > options.overlay_bytes_max) return last_freeze_;
-    return last_freeze_ + std::chrono::milliseconds(options.commit_interval_ms);
+    if (store_->active_bytes() > options_.overlay_bytes_max) return last_freeze_;
+    return last_freeze_ + std::chrono::milliseconds(options_.commit_interval_ms);
   }
   if (offset_changed_) return last_freeze_ + kOffsetOnlyInterval;
   return std::nullopt;
 }
 
-bool LiveView::over_budget(const EngineOptions& options) const {
-  return store_->active_bytes() > 2 * options.overlay_bytes_max && store_->has_frozen();
+bool LiveView::over_budget() const {
+  return store_->active_bytes() > 2 * options_.overlay_bytes_max && store_->has_frozen();
 }
 
 Expected<bool> LiveView::freeze(log::Log& log) {
@@ -225,6 +239,7 @@ Status LiveView::commit() {
   Status status = store->commit();
   const std::lock_guard lock(mutex_);
   commit_note_ = status ? std::string() : to_string(status.error());
+  commits_fail_.store(!status, std::memory_order_relaxed);
   if (status) commits_.fetch_add(1, std::memory_order_relaxed);
   return status;
 }

@@ -6,6 +6,7 @@
 // rebuilds it.
 // Threads: open() before any other; the "processor thread" part from that thread only; commit() from
 // the committer thread; the rest from any thread.
+// views/<creation offset>-<version>/ is the state's directory.
 #pragma once
 
 #include <atomic>
@@ -29,18 +30,21 @@
 
 namespace kappa::processor {
 
+// Number of the error of a state whose bytes are wrong (state_store.h): the log makes it anew.
+inline constexpr std::uint16_t kStateDamaged = 3301;
+
 class LiveView {
  public:
   using Clock = std::chrono::steady_clock;
 
-  LiveView(CatalogEntryPtr entry, std::filesystem::path directory);
+  LiveView(CatalogEntryPtr entry, const EngineOptions& options);
   LiveView(const LiveView&) = delete;
   LiveView& operator=(const LiveView&) = delete;
 
   // Opens the state, or makes it new: when there is none, when it is damaged or unreadable, or when
   // it does not belong to this log's prefix (then it is deleted, and a warning logged). Read-only
   // never deletes and never makes new. On an error the view is failed() and stays in the catalog.
-  [[nodiscard]] Status open(log::Log& log, bool read_only);
+  [[nodiscard]] Status open(log::Log& log);
 
   // --- processor thread ---
   [[nodiscard]] const Plan& scan() const { return *scan_; }
@@ -52,11 +56,15 @@ class LiveView {
   [[nodiscard]] Status rebuild(log::Log& log);
   [[nodiscard]] bool may_rebuild() const { return !rebuilt_; }
   void mark_failed(const Error& error);
+  // The same from a reader, about the state it read: false if that has been replaced since.
+  [[nodiscard]] bool mark_failed(const Error& error, std::uint64_t generation);
 
   // When the next freeze is due; nullopt if nothing waits for one.
-  [[nodiscard]] std::optional<Clock::time_point> freeze_due(const EngineOptions& options) const;
+  [[nodiscard]] std::optional<Clock::time_point> freeze_due() const;
   // The overlay is over twice its budget while an older one is being committed: feed it no more.
-  [[nodiscard]] bool over_budget(const EngineOptions& options) const;
+  [[nodiscard]] bool over_budget() const;
+  // Commits fail for want of space, and will be tried again.
+  [[nodiscard]] bool commits_fail() const { return commits_fail_.load(std::memory_order_relaxed); }
   // Freezes the overlay together with the identity of the log prefix it stands for. False if the one
   // before is still being committed.
   [[nodiscard]] Expected<bool> freeze(log::Log& log);
@@ -78,6 +86,8 @@ class LiveView {
   };
   [[nodiscard]] Expected<Served> served() const;
   [[nodiscard]] std::optional<Error> failed() const;
+  // Grows each time the state is replaced.
+  [[nodiscard]] std::uint64_t generation() const;
   // Visible to readers: every event below is applied.
   [[nodiscard]] Offset visible() const { return Offset(visible_.load()); }
   // Where the first build ends: until then answers are of a view that is being built.
@@ -88,13 +98,14 @@ class LiveView {
   [[nodiscard]] std::map<std::string, std::uint64_t> conversion_failures() const;
 
  private:
-  [[nodiscard]] Status open_state(bool read_only);
+  [[nodiscard]] Status open_state();
   [[nodiscard]] Status start_over(log::Log& log);
   // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
   // then looks for waiters.
   void publish_visible() { visible_.store(progress_.applied.value()); }
 
   const CatalogEntryPtr entry_;
+  const EngineOptions options_;
   const std::filesystem::path directory_;
   const Plan* scan_ = nullptr;
 
@@ -108,14 +119,16 @@ class LiveView {
   bool rebuilt_ = false;
   Clock::time_point last_freeze_ = Clock::now();
 
-  mutable std::mutex mutex_;           // Guards the next three.
+  mutable std::mutex mutex_;           // Guards the next four.
   Served served_;
   std::optional<Error> error_;
+  std::uint64_t generation_ = 0;
   std::string commit_note_;            // Why commits do not succeed at the moment.
   std::atomic<std::uint64_t> visible_{0};
   std::atomic<std::uint64_t> build_end_{0};
   std::atomic<std::uint64_t> events_applied_{0};
   std::atomic<std::uint64_t> commits_{0};
+  std::atomic<bool> commits_fail_{false};
 };
 
 }  // namespace kappa::processor

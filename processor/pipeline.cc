@@ -17,8 +17,7 @@ constexpr Offset kNoLimit{UINT64_MAX};
 
 }  // namespace
 
-Pipeline::Pipeline(const EngineOptions& options, log::Log& log, std::vector<std::shared_ptr<LiveView>> views)
-    : options_(options), log_(log), added_(std::move(views)) {
+Pipeline::Pipeline(log::Log& log, std::vector<std::shared_ptr<LiveView>> views) : log_(log), added_(std::move(views)) {
   subscription_ = log_.subscribe_durable([this] { wake(); });
   committer_ = std::thread([this] { commit_loop(); });
   processor_ = std::thread([this] { process(); });
@@ -59,9 +58,20 @@ void Pipeline::remove(const std::shared_ptr<LiveView>& view) {
   removed_.wait(lock, [&] {
     return std::ranges::find(to_remove_, view) == to_remove_.end() && committing_ != view.get();
   });
+  // A commit that was under way may have put it back for a retry.
+  std::erase_if(to_commit_, [&](const Commit& commit) { return commit.view == view; });
   lock.unlock();
   waiters_.abandon(*view, Error{ErrorCode::kNotFound, 2003, "view \"" + view->entry().name + "\" was dropped",
                                 {}, 0, {}});
+}
+
+void Pipeline::report_damage(LiveView& view, std::uint64_t generation, const Error& error) {
+  if (!view.mark_failed(error, generation)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    failure_seen_ = true;
+  }
+  wake();
 }
 
 void Pipeline::wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
@@ -163,6 +173,7 @@ void Pipeline::start_view(std::shared_ptr<LiveView> view) {
 void Pipeline::forget(const LiveView& view) {
   const auto is_it = [&](const std::shared_ptr<LiveView>& other) { return other.get() == &view; };
   std::erase_if(views_, is_it);
+  std::erase_if(stuck_, is_it);
   for (auto& [topic, groups] : topics_) {
     for (const GroupPtr& group : groups) {
       if (std::erase_if(group->views, is_it) > 0 && !group->views.empty()) refresh_scans(*group);
@@ -171,8 +182,22 @@ void Pipeline::forget(const LiveView& view) {
   }
 }
 
+bool Pipeline::release_stuck() {
+  bool released = false;
+  for (auto& view : std::exchange(stuck_, {})) {
+    if (view->failed()) continue;
+    if (view->over_budget()) {
+      stuck_.push_back(std::move(view));
+    } else {
+      start_view(std::move(view));
+      released = true;
+    }
+  }
+  return released;
+}
+
 bool Pipeline::turn() {
-  bool moved = false;
+  bool moved = !stuck_.empty() && release_stuck();
   for (auto& [topic, groups] : topics_) moved |= turn_topic(groups);
   return moved;
 }
@@ -191,15 +216,27 @@ bool Pipeline::turn_topic(std::vector<GroupPtr>& groups) {
       moved = true;
     }
   }
+  std::erase_if(groups, [](const GroupPtr& group) { return group->views.empty(); });  // Got stuck.
   return moved;
 }
 
 bool Pipeline::feed(Group& group, Offset limit) {
   limit = std::min(limit, log_.durable_end());
   const auto blocked = [&] {
-    return std::ranges::any_of(group.views, [&](const auto& view) { return view->over_budget(options_); });
+    return std::ranges::any_of(group.views, [](const auto& view) { return view->over_budget(); });
   };
-  if (group.position() >= limit || blocked()) return false;
+  if (group.position() >= limit) return false;
+  if (blocked()) {
+    const std::size_t before = group.views.size();
+    std::erase_if(group.views, [&](const std::shared_ptr<LiveView>& view) {
+      if (!view->over_budget() || !view->commits_fail()) return false;
+      stuck_.push_back(view);
+      return true;
+    });
+    if (group.views.size() == before || group.views.empty()) return false;
+    refresh_scans(group);
+    if (blocked()) return false;
+  }
   const Clock::time_point end = Clock::now() + kSlice;
   bool any = false;
   bool failed = false;
@@ -232,6 +269,11 @@ void Pipeline::drop_failed() {
     if (!std::exchange(failure_seen_, false)) return;
   }
   std::vector<std::shared_ptr<LiveView>> failed;
+  std::erase_if(stuck_, [&](const std::shared_ptr<LiveView>& view) {
+    if (!view->failed()) return false;
+    failed.push_back(view);
+    return true;
+  });
   for (auto& [topic, groups] : topics_) {
     for (const GroupPtr& group : groups) {
       const std::size_t before = group->views.size();
@@ -249,7 +291,7 @@ void Pipeline::drop_failed() {
 
 void Pipeline::rebuild_or_leave(std::shared_ptr<LiveView> view) {
   const Error error = *view->failed();
-  const bool damaged = error.number == 3301;
+  const bool damaged = error.number == kStateDamaged;
   if (damaged && view->may_rebuild()) {
     spdlog::warn("view \"{}\" is rebuilt from the log: {}", view->entry().name, to_string(error));
     {
@@ -269,7 +311,7 @@ void Pipeline::rebuild_or_leave(std::shared_ptr<LiveView> view) {
 std::optional<Pipeline::Clock::time_point> Pipeline::freeze_due_views(Clock::time_point now) {
   std::optional<Clock::time_point> next;
   for (const auto& view : views_) {
-    const auto due = view->freeze_due(options_);
+    const auto due = view->freeze_due();
     if (!due || view->has_frozen() || view->failed()) continue;
     if (*due > now) {
       if (!next || *due < *next) next = due;

@@ -8,7 +8,7 @@
 //
 // Owners: groups and the processor part of LiveView belong to the processor thread; other threads
 // hand it views through a small inbox. Memory: a view whose overlay is over twice its budget stops
-// its group until the committer is done with it.
+// its group until the committer is done with it, and leaves it if its commits fail for want of space.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,6 @@
 #include <vector>
 
 #include "log/log.h"
-#include "processor/engine.h"
 #include "processor/event_source.h"
 #include "processor/live_view.h"
 #include "processor/waiters.h"
@@ -32,8 +31,8 @@ namespace kappa::processor {
 
 class Pipeline {
  public:
-  // Views must have been opened. Both outlive the pipeline.
-  Pipeline(const EngineOptions& options, log::Log& log, std::vector<std::shared_ptr<LiveView>> views);
+  // Views must have been opened. The log outlives the pipeline.
+  Pipeline(log::Log& log, std::vector<std::shared_ptr<LiveView>> views);
   // Stops the threads, then commits what is applied.
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
@@ -43,6 +42,9 @@ class Pipeline {
   void add(std::shared_ptr<LiveView> view);
   // Returns when neither thread uses the view any more. Its waiters end with kNotFound 2003.
   void remove(const std::shared_ptr<LiveView>& view);
+  // A reader found the state of that generation damaged: the view is rebuilt, or fails if it was
+  // rebuilt before.
+  void report_damage(LiveView& view, std::uint64_t generation, const Error& error);
   // See Engine::wait; `target` is the applied offset to reach.
   void wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
             Waiters::Ready ready);
@@ -69,6 +71,8 @@ class Pipeline {
   // Takes failed views out of their groups; a damaged one is rebuilt, once.
   void drop_failed();
   void rebuild_or_leave(std::shared_ptr<LiveView> view);
+  // Feeds those stuck views again whose commits made room.
+  bool release_stuck();
   static void refresh_scans(Group& group);
   // Freezes what is due and hands it to the committer; gives the time of the next one. A view whose
   // last overlay is still being committed has no time: the end of that commit wakes us.
@@ -79,13 +83,15 @@ class Pipeline {
   void commit_loop();                               // The committer thread.
   void final_commits();
 
-  const EngineOptions options_;
   log::Log& log_;
   Waiters waiters_;
 
   // Processor thread only.
   std::map<TopicId, std::vector<GroupPtr>> topics_;  // Groups by position, lowest first.
-  std::vector<std::shared_ptr<LiveView>> views_;     // All that are fed.
+  std::vector<std::shared_ptr<LiveView>> views_;     // All that there are.
+  // Over their memory budget while their commits find no space: in no group, so that they stop
+  // nobody else.
+  std::vector<std::shared_ptr<LiveView>> stuck_;
 
   std::mutex mutex_;                                 // Guards what follows.
   std::condition_variable wake_processor_;
