@@ -91,27 +91,27 @@ class WideSum final : public AggregateFunction {
       StateEntry& group = rows.group(row);
       char* const at = block(group) + 4;
       store_raw(at, load_raw<std::int64_t>(at) + weight);
-      std::optional<WideInteger> sum = WideInteger::load(layout().variable(group.value, number()));
-      if (!sum) return damaged();
-      add(*sum, values[row], weight);
+      WideInteger sum;
+      if (!sum.load(layout().variable(group.value, number()))) return damaged();
+      add(sum, values[row], weight);
       char stored[WideInteger::kBytesMax];
-      sum->store(stored);
-      layout().set_variable(group.value, number(), {stored, sum->stored_bytes()});
+      sum.store(stored);
+      layout().set_variable(group.value, number(), {stored, sum.stored_bytes()});
     }
     return {};
   }
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {
     const auto count = load_raw<std::int64_t>(block(group) + 4);
-    const std::optional<WideInteger> sum = WideInteger::load(layout().variable(group, number()));
-    if (!sum) return damaged();
+    WideInteger sum;
+    if (!sum.load(layout().variable(group, number()))) return damaged();
     if (count == 0) return Value::null(type_);
     if constexpr (std::is_same_v<Number, double>) {
-      if (average_) return average_result(*sum, -1074, count, 0);
-      const std::optional<double> rounded = sum->to_double(-1074, 1, 0);
+      if (average_) return average_result(sum, -1074, count, 0);
+      const std::optional<double> rounded = sum.to_double(-1074, 1, 0);
       return rounded ? Value::real(*rounded) : Value::null(type_);
     } else {
-      if (average_) return average_result(*sum, 0, count, argument_.scale);
-      const std::optional<Int128> exact = sum->to_int128();
+      if (average_) return average_result(sum, 0, count, argument_.scale);
+      const std::optional<Int128> exact = sum.to_int128();
       return exact ? integral_result(*exact, type_) : Value::null(type_);
     }
   }

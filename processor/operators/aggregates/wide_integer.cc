@@ -124,16 +124,20 @@ void WideInteger::store(char* out) const {
   std::memcpy(out + 2, limbs_.data(), count_ * 8);
 }
 
-std::optional<WideInteger> WideInteger::load(std::string_view stored) {
-  WideInteger value;
-  if (stored.empty()) return value;
-  if (stored.size() < 2 || stored.size() > kBytesMax || (stored.size() - 2) % 8 != 0) return std::nullopt;
-  value.first_ = static_cast<unsigned char>(stored[0]);
-  value.negative_ = stored[1] != 0;
-  value.count_ = (stored.size() - 2) / 8;
-  if (value.first_ + value.count_ > kLimbs) return std::nullopt;
-  std::memcpy(value.limbs_.data(), stored.data() + 2, value.count_ * 8);
-  return value;
+bool WideInteger::load(std::string_view stored) {
+  first_ = 0;
+  count_ = 0;
+  negative_ = false;
+  if (stored.empty()) return true;
+  if (stored.size() < 2 || stored.size() > kBytesMax || (stored.size() - 2) % 8 != 0) return false;
+  const std::size_t first = static_cast<unsigned char>(stored[0]);
+  const std::size_t count = (stored.size() - 2) / 8;
+  if (first + count > kLimbs) return false;
+  first_ = first;
+  count_ = count;
+  negative_ = stored[1] != 0;
+  std::memcpy(limbs_.data(), stored.data() + 2, count * 8);
+  return true;
 }
 
 std::optional<Int128> WideInteger::to_int128() const {

@@ -36,8 +36,8 @@ class WideInteger {
   // Stored form: u8 first, u8 sign (0 or 1), limbs; empty for zero. The bytes of a value are unique.
   [[nodiscard]] std::size_t stored_bytes() const { return is_zero() ? 0 : 2 + count_ * 8; }
   void store(char* out) const;
-  // nullopt for bytes that store() does not write.
-  [[nodiscard]] static std::optional<WideInteger> load(std::string_view stored);
+  // Takes what store() wrote; false for bytes that it does not write.
+  [[nodiscard]] bool load(std::string_view stored);
 
   // The integer itself, if it fits.
   [[nodiscard]] std::optional<Int128> to_int128() const;
