@@ -134,6 +134,11 @@ class RealFile final : public File {
     return std::make_shared<const RealMapping>(base, bytes);
   }
 
+  void forget_cache() override {
+    // Only advice: a file system that ignores it is as right as one that follows.
+    static_cast<void>(::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED));
+  }
+
   Expected<bool> lock(bool exclusive) override {
     const int result =
         uninterrupted([&] { return ::flock(descriptor_, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB); });

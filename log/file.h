@@ -44,6 +44,9 @@ class File {
   virtual Status truncate(std::uint64_t bytes) = 0;
   [[nodiscard]] virtual Expected<std::uint64_t> size() = 0;
   [[nodiscard]] virtual Expected<std::shared_ptr<const Mapping>> map() = 0;
+  // Advice: the system may give the memory that caches this file to others. Content does not change;
+  // pages that are mapped or not yet on disk stay.
+  virtual void forget_cache() {}
   // Takes the advisory whole-file lock without waiting; false if another holder excludes it. Held
   // until the File dies (or the process does).
   [[nodiscard]] virtual Expected<bool> lock(bool exclusive) = 0;

@@ -47,6 +47,11 @@ struct LogOptions {
   Durability durability = Durability::kSync;
   // Zero-written segments kept ready for the writer, 0..8. More smooths bursts, costs disk.
   unsigned prepared_segments = 2;
+  // Sealed segments whose pages the writer leaves in the page cache; older ones are given back as
+  // new ones are prepared, so that a long load uses the same memory again (first touch of fresh memory
+  // is what an append costs most on a virtual machine) and does not push the views out of the cache.
+  // Readers of older segments read them from disk again. UINT64_MAX keeps everything.
+  std::uint64_t cached_bytes = std::uint64_t{128} << 20;
   bool read_only = false;         // Shared lock; nothing is written, recovery reports instead of cutting.
   Clock* clock = nullptr;         // Borrowed; the system clock if null.
   FileSystem* files = nullptr;    // Borrowed; the real file system if null.

@@ -115,7 +115,8 @@ Status LogImpl::start_writing(Recovered& recovered) {
   active_file_ = std::move(active);
   KAPPA_TRY(capacity_, active_file_->size());
   preparer_ = std::make_unique<Preparer>(
-      Preparer::Options{files_, options_.directory, options_.segment_bytes, options_.prepared_segments},
+      Preparer::Options{files_, options_.directory, options_.segment_bytes, options_.prepared_segments,
+                        options_.cached_bytes},
       recovered.manifest,
       [this] {
         std::lock_guard guard(queue_mutex_);

@@ -199,7 +199,9 @@ void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
     const auto work = [&]() -> Status {
       KAPPA_TRY(const ManifestEntry entry, seal_segment(options_.files, job));
       next.sealed.push_back(entry);
-      return options_.files.replace_whole(options_.directory / kManifestName, encode_manifest(next));
+      KAPPA_CHECK_OK(options_.files.replace_whole(options_.directory / kManifestName, encode_manifest(next)));
+      remember_sealed(job.file, entry.file_bytes);
+      return {};
     };
     Status done = work();
     if (!done && done.error().code != ErrorCode::kFull) failed_(done.error());
@@ -213,6 +215,17 @@ void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
     seals_.pop_front();
     seal_error_.reset();
     ready_.notify_all();
+  }
+}
+
+// Memory that an old segment gives back is warm: the next prepared file takes it over.
+void Preparer::remember_sealed(std::shared_ptr<File> file, std::uint64_t bytes) {
+  cached_bytes_ += bytes;
+  cached_.push_back({std::move(file), bytes});
+  while (cached_bytes_ > options_.cached_bytes) {
+    cached_.front().file->forget_cache();
+    cached_bytes_ -= cached_.front().bytes;
+    cached_.pop_front();
   }
 }
 

@@ -38,6 +38,7 @@ class Preparer {
     std::filesystem::path directory;
     std::uint64_t segment_bytes;
     unsigned count;  // Files to keep ready.
+    std::uint64_t cached_bytes;  // Of sealed segments; older ones leave the page cache.
   };
   // `space_returned` runs after a file became ready when take() had failed for lack of space;
   // `failed` after a seal failed for good. Both on this thread.
@@ -58,6 +59,7 @@ class Preparer {
  private:
   void run();
   void seal_queued(std::unique_lock<std::mutex>& lock);
+  void remember_sealed(std::shared_ptr<File> file, std::uint64_t bytes);
   void prepare_one(std::unique_lock<std::mutex>& lock);
   Expected<PreparedFile> make(std::uint64_t bytes, bool background);
   Expected<PreparedFile> reuse(const std::filesystem::path& path);
@@ -70,6 +72,12 @@ class Preparer {
   std::condition_variable ready_;  // For take() and wait_sealed().
   std::deque<PreparedFile> prepared_;
   std::deque<SealJob> seals_;
+  struct Sealed {
+    std::shared_ptr<File> file;
+    std::uint64_t bytes;
+  };
+  std::deque<Sealed> cached_;       // This thread's: the latest sealed segments, oldest first.
+  std::uint64_t cached_bytes_ = 0;  // Of them.
   std::vector<std::filesystem::path> leftovers_;  // Ready files of an earlier run.
   Manifest manifest_;
   std::optional<Error> prepare_error_;  // Of the last attempt.
