@@ -7,8 +7,8 @@
 
 namespace kappa::processor {
 
-AggregateOperator::AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates, StateStore& store,
-                                     Options options)
+AggregateOperator::AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates,
+                                     StateStore& store, Options options)
     : aggregates_(std::move(aggregates)), store_(store), options_(options), writer_(plan.output) {
   for (const ExpressionPtr& key : plan.group_keys) keys_.emplace_back(key);
   for (const Aggregate& aggregate : plan.aggregates) {

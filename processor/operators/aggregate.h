@@ -22,11 +22,12 @@ namespace kappa::processor {
 class AggregateOperator final : public Operator {
  public:
   struct Options {
-    TableId table = 0;                     // Of the groups.
-    std::uint64_t* row_count = nullptr;    // Borrowed: groups that exist. May be null.
-    bool gives_changes = false;            // To next(); otherwise give_groups() is how rows leave.
+    TableId table = 0;                   // Of the groups.
+    std::uint64_t* row_count = nullptr;  // Borrowed: groups that exist. May be null.
+    bool gives_changes = false;          // To next(); otherwise give_groups() is how rows leave.
   };
-  AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates, StateStore& store, Options options);
+  AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates, StateStore& store,
+                    Options options);
 
   [[nodiscard]] Status push(const ChangeBatch& batch) override;
   [[nodiscard]] Status start() override;
@@ -62,7 +63,7 @@ class AggregateOperator final : public Operator {
   std::vector<std::uint32_t> group_of_;
   std::vector<StateEntry*> groups_;
   std::vector<std::optional<std::string>> old_values_;  // Per group, when changes are given.
-  std::vector<bool> was_there_;                          // Per group.
+  std::vector<bool> was_there_;                         // Per group.
 
   RowWriter writer_;
 };

@@ -12,7 +12,8 @@ class ChainRun final : public QueryRun {
  public:
   explicit ChainRun(std::size_t memory_bytes_max) : memory_bytes_max_(memory_bytes_max) {}
 
-  [[nodiscard]] Status build(const PlanPtr& root, InputKind input, std::function<bool(std::vector<Row>)> emit) {
+  [[nodiscard]] Status build(const PlanPtr& root, InputKind input,
+                             std::function<bool(std::vector<Row>)> emit) {
     OutputOperator::Options output;
     output.columns = root->output.size();
     PlanPtr at = root;
@@ -61,7 +62,8 @@ class ChainRun final : public QueryRun {
           break;
         }
         case PlanKind::kSort: {
-          return fail(ErrorCode::kUnsupported, 2008, "ORDER BY or LIMIT in a subquery is not in this version");
+          return fail(ErrorCode::kUnsupported, 2008,
+                      "ORDER BY or LIMIT in a subquery is not in this version");
         }
         case PlanKind::kStreamScan:
         case PlanKind::kViewScan:
@@ -112,14 +114,15 @@ class ChainRun final : public QueryRun {
   std::size_t memory_bytes_max_;
   std::vector<Gathering> gatherings_;  // From the top of the plan down.
   std::vector<Gathering> done_;
-  std::unique_ptr<Operator> head_;     // After what it refers to: destroyed first.
+  std::unique_ptr<Operator> head_;  // After what it refers to: destroyed first.
   OutputOperator* output_ = nullptr;
   SortOperator* sort_ = nullptr;
 };
 
 }  // namespace
 
-Expected<std::unique_ptr<QueryRun>> build_query(const PlanPtr& plan, InputKind input, std::size_t memory_bytes_max,
+Expected<std::unique_ptr<QueryRun>> build_query(const PlanPtr& plan, InputKind input,
+                                                std::size_t memory_bytes_max,
                                                 std::function<bool(std::vector<Row>)> emit) {
   auto run = std::make_unique<ChainRun>(memory_bytes_max);
   KAPPA_CHECK_OK(run->build(plan, input, std::move(emit)));

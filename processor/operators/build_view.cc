@@ -18,8 +18,10 @@ class Chain {
  public:
   void add(std::unique_ptr<Operator> next) {
     Operator* const added = next.get();
-    if (tail_ == nullptr) head_ = std::move(next);
-    else tail_->set_next(std::move(next));
+    if (tail_ == nullptr)
+      head_ = std::move(next);
+    else
+      tail_->set_next(std::move(next));
     tail_ = added;
   }
   [[nodiscard]] std::unique_ptr<Operator> take() { return std::move(head_); }
@@ -30,7 +32,8 @@ class Chain {
 };
 
 bool is_scan(const Plan& plan) {
-  return plan.kind == PlanKind::kStreamScan || plan.kind == PlanKind::kViewScan || plan.kind == PlanKind::kValues;
+  return plan.kind == PlanKind::kStreamScan || plan.kind == PlanKind::kViewScan ||
+         plan.kind == PlanKind::kValues;
 }
 
 std::unexpected<Error> not_in_a_view(const char* what) {
@@ -45,7 +48,8 @@ const Plan& scan_of(const Plan& plan) {
   return *at;
 }
 
-Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store, std::uint64_t& row_count) {
+Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
+                               std::uint64_t& row_count) {
   std::vector<PlanPtr> nodes;  // From the bottom up, without the scan.
   for (PlanPtr at = plan.root; !is_scan(*at); at = at->input) nodes.insert(nodes.begin(), at);
   std::size_t last = nodes.size();  // The last aggregate.
@@ -76,8 +80,8 @@ Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore
         KAPPA_TRY(auto reading, AggregateSet::make(node, kind, nullptr, same));
         built.reader = std::make_shared<AggregateReader>(
             std::move(reading), options.table,
-            std::make_unique<RowFinisher>(std::vector(nodes.begin() + static_cast<std::ptrdiff_t>(i) + 1, nodes.end()),
-                                          node.output));
+            std::make_unique<RowFinisher>(
+                std::vector(nodes.begin() + static_cast<std::ptrdiff_t>(i) + 1, nodes.end()), node.output));
       }
       KAPPA_TRY(auto aggregates, AggregateSet::make(node, kind, &store, next_table));
       chain.add(std::make_unique<AggregateOperator>(node, std::move(aggregates), store, options));

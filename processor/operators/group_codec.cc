@@ -5,8 +5,8 @@
 
 namespace kappa::processor {
 
-Expected<std::unique_ptr<AggregateSet>> AggregateSet::make(const Plan& aggregate, InputKind input, StateStore* store,
-                                                           TableId& next_table) {
+Expected<std::unique_ptr<AggregateSet>> AggregateSet::make(const Plan& aggregate, InputKind input,
+                                                           StateStore* store, TableId& next_table) {
   auto set = std::make_unique<AggregateSet>();
   for (const ExpressionPtr& key : aggregate.group_keys) set->key_types_.push_back(key->type);
   for (const Aggregate& one : aggregate.aggregates) {
@@ -20,7 +20,8 @@ Expected<std::unique_ptr<AggregateSet>> AggregateSet::make(const Plan& aggregate
 
 Expected<Row> AggregateSet::row(std::string_view key, std::string_view value) const {
   if (!layout_.fits(value)) {
-    return fail(ErrorCode::kCorrupt, 3301, "the state of a group has the wrong size", "the view is rebuilt from the log");
+    return fail(ErrorCode::kCorrupt, 3301, "the state of a group has the wrong size",
+                "the view is rebuilt from the log");
   }
   Row row;
   row.reserve(key_types_.size() + functions_.size());

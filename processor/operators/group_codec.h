@@ -29,7 +29,9 @@ class AggregateSet {
   [[nodiscard]] bool global() const { return key_types_.empty(); }
 
   // Whether there is a row for a group in this state.
-  [[nodiscard]] bool has_row(std::string_view value) const { return global() || GroupLayout::weight(value) > 0; }
+  [[nodiscard]] bool has_row(std::string_view value) const {
+    return global() || GroupLayout::weight(value) > 0;
+  }
   // The row; kCorrupt 3301 for bytes that are not a group's.
   [[nodiscard]] Expected<Row> row(std::string_view key, std::string_view value) const;
 

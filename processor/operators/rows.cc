@@ -52,7 +52,8 @@ void append_copy(const StoredCopy& copy, std::string& out) {
 }
 
 std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "a stored row of the view is damaged", "the view is rebuilt from the log");
+  return fail(ErrorCode::kCorrupt, 3301, "a stored row of the view is damaged",
+              "the view is rebuilt from the log");
 }
 
 }  // namespace
@@ -129,7 +130,8 @@ Status RowsOperator::add(StateEntry& entry, std::int64_t weight) {
   return {};
 }
 
-Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view value, const std::vector<Type>& types) {
+Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view value,
+                                                               const std::vector<Type>& types) {
   ByteReader copies(as_bytes(value));
   while (copies.remaining() > 0) {
     const StoredCopy copy = next_copy(copies);
@@ -140,8 +142,10 @@ Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view 
     ByteReader in(as_bytes(copy.row));
     for (const Type type : types) {
       KAPPA_TRY(Value column, decode_value(in));
-      if (column.is_null()) column = Value::null(type);
-      else if (column.type().id != type.id) return damaged();
+      if (column.is_null())
+        column = Value::null(type);
+      else if (column.type().id != type.id)
+        return damaged();
       stored.row.push_back(std::move(column));
     }
     if (!in.done()) return damaged();

@@ -36,7 +36,7 @@ class RowsOperator final : public Operator {
 
   StateStore& store_;
   const Options options_;
-  std::string keys_;                // Of the batch, end to end.
+  std::string keys_;  // Of the batch, end to end.
   std::vector<std::size_t> ends_;
   std::vector<StateEntry*> entries_;
   std::string row_;

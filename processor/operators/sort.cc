@@ -15,7 +15,8 @@ std::size_t row_bytes(const Row& row) {
   std::size_t bytes = sizeof(Row);
   for (const Value& value : row) {
     bytes += sizeof(Value);
-    if (!value.is_null() && physical_of(value.type().id) == Physical::kText) bytes += value.as_text().capacity();
+    if (!value.is_null() && physical_of(value.type().id) == Physical::kText)
+      bytes += value.as_text().capacity();
   }
   return bytes;
 }
@@ -51,7 +52,10 @@ Status OutputOperator::push(const ChangeBatch& batch) {
 }
 
 SortOperator::SortOperator(const Plan& plan, std::size_t memory_bytes_max, OutputOperator& output)
-    : keys_(plan.sort_keys), columns_(plan.output.size()), memory_bytes_max_(memory_bytes_max), output_(output) {
+    : keys_(plan.sort_keys),
+      columns_(plan.output.size()),
+      memory_bytes_max_(memory_bytes_max),
+      output_(output) {
   for (const SortKey& key : keys_) expressions_.emplace_back(key.expression);
   if (plan.limit) {
     std::uint64_t keep = 0;
@@ -100,7 +104,8 @@ Status SortOperator::push(const ChangeBatch& batch) {
     }
   });
   if (bytes_ > memory_bytes_max_) {
-    return fail(ErrorCode::kTooLarge, 4010, "the query's ORDER BY needs more than " + std::to_string(memory_bytes_max_) + " bytes",
+    return fail(ErrorCode::kTooLarge, 4010,
+                "the query's ORDER BY needs more than " + std::to_string(memory_bytes_max_) + " bytes",
                 "add a LIMIT or a narrower WHERE");
   }
   return {};

@@ -15,7 +15,9 @@ std::unexpected<Error> bad_key(const Value& value, Type type) {
 }
 
 std::optional<Value> parse_key_text(const std::string& text, Type type) {
-  const auto whole = [&](const auto& parsed) { return parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size(); };
+  const auto whole = [&](const auto& parsed) {
+    return parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size();
+  };
   switch (type.id) {
     case TypeId::kText: return Value::text(text);
     case TypeId::kJson: return Value::json(text);
@@ -37,7 +39,8 @@ std::optional<Value> parse_key_text(const std::string& text, Type type) {
     case TypeId::kNumeric: {
       const NumberShape shape = scan_number(text);
       if (shape.length == 0 || shape.length != text.size()) return std::nullopt;
-      if (const auto v = number_to_numeric(text, type.precision, type.scale)) return Value::numeric(*v, type.precision, type.scale);
+      if (const auto v = number_to_numeric(text, type.precision, type.scale))
+        return Value::numeric(*v, type.precision, type.scale);
       return std::nullopt;
     }
     case TypeId::kTimestamp: {
@@ -61,8 +64,8 @@ std::optional<Value> parse_key_text(const std::string& text, Type type) {
 Expected<std::string> encode_values(std::span<const Value> values, const std::vector<Type>& types) {
   if (values.size() > types.size()) {
     return fail(ErrorCode::kInvalid, 2011,
-                "the view's key has " + std::to_string(types.size()) + " columns, " + std::to_string(values.size()) +
-                    " values were given");
+                "the view's key has " + std::to_string(types.size()) + " columns, " +
+                    std::to_string(values.size()) + " values were given");
   }
   std::string key;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -167,7 +170,8 @@ std::optional<Row> RowFinisher::finish(Row row) const {
       continue;
     }
     std::vector<Vector*> columns;
-    for (ExpressionEvaluator& e : stage.expressions) columns.push_back(const_cast<Vector*>(&e.evaluate(batch)));
+    for (ExpressionEvaluator& e : stage.expressions)
+      columns.push_back(const_cast<Vector*>(&e.evaluate(batch)));
     batch.columns = std::move(columns);
   }
   std::optional<Row> finished;
@@ -196,7 +200,8 @@ Expected<std::optional<ViewReader::StoredRow>> AggregateReader::decode(std::stri
   return StoredRow{std::move(*finished), 1};
 }
 
-RowsReader::RowsReader(const std::vector<Column>& columns, const std::vector<std::size_t>& key_columns, TableId table)
+RowsReader::RowsReader(const std::vector<Column>& columns, const std::vector<std::size_t>& key_columns,
+                       TableId table)
     : table_(table) {
   for (const Column& column : columns) types_.push_back(column.type);
   for (const std::size_t column : key_columns) key_types_.push_back(types_[column]);
@@ -206,7 +211,8 @@ Expected<std::string> RowsReader::encode_key(std::span<const Value> values) cons
   return encode_values(values, key_types_);
 }
 
-Expected<std::optional<ViewReader::StoredRow>> RowsReader::decode(std::string_view, std::string_view value) const {
+Expected<std::optional<ViewReader::StoredRow>> RowsReader::decode(std::string_view,
+                                                                  std::string_view value) const {
   return read_stored_row(value, types_);
 }
 

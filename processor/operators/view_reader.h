@@ -37,12 +37,14 @@ class RowFinisher {
 
 class AggregateReader final : public ViewReader {
  public:
-  AggregateReader(std::unique_ptr<AggregateSet> aggregates, TableId table, std::unique_ptr<RowFinisher> finisher)
+  AggregateReader(std::unique_ptr<AggregateSet> aggregates, TableId table,
+                  std::unique_ptr<RowFinisher> finisher)
       : aggregates_(std::move(aggregates)), table_(table), finisher_(std::move(finisher)) {}
   [[nodiscard]] const std::vector<Type>& key_types() const override { return aggregates_->key_types(); }
   [[nodiscard]] Expected<std::string> encode_key(std::span<const Value> values) const override;
   [[nodiscard]] TableId table() const override { return table_; }
-  [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key, std::string_view value) const override;
+  [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key,
+                                                          std::string_view value) const override;
 
  private:
   std::unique_ptr<const AggregateSet> aggregates_;
@@ -56,7 +58,8 @@ class RowsReader final : public ViewReader {
   [[nodiscard]] const std::vector<Type>& key_types() const override { return key_types_; }
   [[nodiscard]] Expected<std::string> encode_key(std::span<const Value> values) const override;
   [[nodiscard]] TableId table() const override { return table_; }
-  [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key, std::string_view value) const override;
+  [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key,
+                                                          std::string_view value) const override;
 
  private:
   std::vector<Type> types_;

@@ -65,7 +65,8 @@ void append_text(std::string_view text, std::string& out) {
 }
 
 std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "a key of the view's state is damaged", "the view is rebuilt from the log");
+  return fail(ErrorCode::kCorrupt, 3301, "a key of the view's state is damaged",
+              "the view is rebuilt from the log");
 }
 
 // The text at the front of `in`, escapes undone into `out`; false if it does not end.

@@ -6,24 +6,36 @@
 namespace kappa::processor {
 namespace {
 
-LayerEntry to_entry(const ImageEntry& e) { return {e.key, e.value, e.exists}; }
-LayerEntry to_entry(const StateEntry* e) { return {e->key, e->value, e->exists}; }
+LayerEntry to_entry(const ImageEntry& e) {
+  return {e.key, e.value, e.exists};
+}
+LayerEntry to_entry(const StateEntry* e) {
+  return {e->key, e->value, e->exists};
+}
 
-EntryLess::Place place_of(const ImageEntry& e) { return {e.table, e.key}; }
-EntryLess::Place place_of(const StateEntry* e) { return {e->table, e->key}; }
+EntryLess::Place place_of(const ImageEntry& e) {
+  return {e.table, e.key};
+}
+EntryLess::Place place_of(const StateEntry* e) {
+  return {e->table, e->key};
+}
 
 // A sorted array of either kind.
 template <class T>
 class ArrayLayer final : public LayerCursor {
  public:
-  ArrayLayer(std::span<const T> sorted, TableId table, const KeyRange& range, bool backward) : backward_(backward) {
+  ArrayLayer(std::span<const T> sorted, TableId table, const KeyRange& range, bool backward)
+      : backward_(backward) {
     const auto bound = [&](EntryLess::Place place) {
       return std::partition_point(sorted.begin(), sorted.end(),
                                   [&](const T& e) { return EntryLess{}(place_of(e), place); });
     };
     begin_ = bound({table, range.from});
-    if (range.to) end_ = bound({table, *range.to});
-    else end_ = std::partition_point(sorted.begin(), sorted.end(), [&](const T& e) { return place_of(e).table <= table; });
+    if (range.to)
+      end_ = bound({table, *range.to});
+    else
+      end_ = std::partition_point(sorted.begin(), sorted.end(),
+                                  [&](const T& e) { return place_of(e).table <= table; });
     if (end_ < begin_) end_ = begin_;
   }
   Expected<std::optional<LayerEntry>> next() override {
@@ -39,12 +51,13 @@ class ArrayLayer final : public LayerCursor {
 
 class OrderedLayer final : public LayerCursor {
  public:
-  OrderedLayer(const std::set<StateEntry*, EntryLess>& entries, TableId table, const KeyRange& range, bool backward)
+  OrderedLayer(const std::set<StateEntry*, EntryLess>& entries, TableId table, const KeyRange& range,
+               bool backward)
       : backward_(backward) {
     begin_ = entries.lower_bound(EntryLess::Place{table, range.from});
-    end_ = range.to ? entries.lower_bound(EntryLess::Place{table, *range.to})
-                    : table == UINT8_MAX ? entries.end()
-                                         : entries.lower_bound(EntryLess::Place{static_cast<TableId>(table + 1), {}});
+    end_ = range.to             ? entries.lower_bound(EntryLess::Place{table, *range.to})
+           : table == UINT8_MAX ? entries.end()
+                                : entries.lower_bound(EntryLess::Place{static_cast<TableId>(table + 1), {}});
     if (range.to && *range.to < range.from) end_ = begin_;
   }
   Expected<std::optional<LayerEntry>> next() override {
@@ -61,7 +74,8 @@ class OrderedLayer final : public LayerCursor {
 // The B-tree, long keys put back in order. Entries that share a long key's prefix are gathered.
 class TreeLayer final : public LayerCursor {
  public:
-  TreeLayer(const Tree& tree, const ReadTransaction& transaction, TableId table, const KeyRange& range, bool backward)
+  TreeLayer(const Tree& tree, const ReadTransaction& transaction, TableId table, const KeyRange& range,
+            bool backward)
       : tree_(tree), transaction_(transaction), table_(table), range_(range), backward_(backward) {}
   ~TreeLayer() override {
     if (cursor_ != nullptr) mdb_cursor_close(cursor_);
@@ -88,14 +102,17 @@ class TreeLayer final : public LayerCursor {
       }
       const std::string_view key = stored.substr(1);
       if (backward_ ? key < range_.from : range_.to && key >= *range_.to) return std::nullopt;
-      KAPPA_TRY(const std::string_view value, open_plain_value(stored, {static_cast<const char*>(value_.mv_data), value_.mv_size}));
+      KAPPA_TRY(const std::string_view value,
+                open_plain_value(stored, {static_cast<const char*>(value_.mv_data), value_.mv_size}));
       KAPPA_CHECK_OK(step());
       if (in_range(key)) return LayerEntry{key, value, true};
     }
   }
 
  private:
-  [[nodiscard]] std::string_view stored_key() const { return {static_cast<const char*>(key_.mv_data), key_.mv_size}; }
+  [[nodiscard]] std::string_view stored_key() const {
+    return {static_cast<const char*>(key_.mv_data), key_.mv_size};
+  }
   [[nodiscard]] bool in_range(std::string_view key) const {
     return key >= range_.from && (!range_.to || key < *range_.to);
   }
@@ -167,11 +184,12 @@ class TreeLayer final : public LayerCursor {
 
 }  // namespace
 
-std::unique_ptr<LayerCursor> image_layer(std::span<const ImageEntry> sorted, TableId table, const KeyRange& range,
-                                         bool backward) {
+std::unique_ptr<LayerCursor> image_layer(std::span<const ImageEntry> sorted, TableId table,
+                                         const KeyRange& range, bool backward) {
   return std::make_unique<ArrayLayer<ImageEntry>>(sorted, table, range, backward);
 }
-std::unique_ptr<LayerCursor> frozen_layer(const Overlay& overlay, TableId table, const KeyRange& range, bool backward) {
+std::unique_ptr<LayerCursor> frozen_layer(const Overlay& overlay, TableId table, const KeyRange& range,
+                                          bool backward) {
   return std::make_unique<ArrayLayer<const StateEntry*>>(overlay.sorted(), table, range, backward);
 }
 std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess>& entries, TableId table,
@@ -195,7 +213,8 @@ Expected<std::optional<StateCursor::Entry>> MergeCursor::next() {
     stale_.clear();
     const LayerEntry* best = nullptr;
     for (const std::optional<LayerEntry>& head : heads_) {
-      if (head && (best == nullptr || (backward_ ? head->key > best->key : head->key < best->key))) best = &*head;
+      if (head && (best == nullptr || (backward_ ? head->key > best->key : head->key < best->key)))
+        best = &*head;
     }
     if (best == nullptr) return std::nullopt;
     // The newest layer that has the key is the first found; the same key below is hidden.

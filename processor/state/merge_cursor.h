@@ -40,8 +40,8 @@ struct ImageEntry {
 
 [[nodiscard]] std::unique_ptr<LayerCursor> image_layer(std::span<const ImageEntry> sorted, TableId table,
                                                        const KeyRange& range, bool backward);
-[[nodiscard]] std::unique_ptr<LayerCursor> frozen_layer(const Overlay& overlay, TableId table, const KeyRange& range,
-                                                        bool backward);
+[[nodiscard]] std::unique_ptr<LayerCursor> frozen_layer(const Overlay& overlay, TableId table,
+                                                        const KeyRange& range, bool backward);
 [[nodiscard]] std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess>& entries,
                                                          TableId table, const KeyRange& range, bool backward);
 // `transaction` is borrowed.

@@ -47,7 +47,9 @@ class Overlay {
     std::string_view key;
     std::uint64_t hash;
   };
-  [[nodiscard]] static Lookup lookup(TableId table, std::string_view key) { return {table, key, hash_key(table, key)}; }
+  [[nodiscard]] static Lookup lookup(TableId table, std::string_view key) {
+    return {table, key, hash_key(table, key)};
+  }
 
   [[nodiscard]] StateEntry* find_visible(const Lookup& lookup) const { return find_in(visible_, lookup); }
   [[nodiscard]] StateEntry* find(const Lookup& lookup) const {

@@ -33,13 +33,13 @@ namespace kappa::processor {
 
 // What commits beside the state.
 struct Progress {
-  Offset applied;                 // Every event below has been applied, none at or above.
-  log::PrefixMark mark;           // Identity of the log prefix that ends at `applied`.
+  Offset applied;                      // Every event below has been applied, none at or above.
+  log::PrefixMark mark;                // Identity of the log prefix that ends at `applied`.
   std::int64_t watermark = INT64_MIN;  // Greatest event time seen, microseconds; INT64_MIN: none.
-  std::uint64_t rows = 0;         // Rows of the view.
-  std::uint64_t poison = 0;       // Events that were not valid JSON objects.
+  std::uint64_t rows = 0;              // Rows of the view.
+  std::uint64_t poison = 0;            // Events that were not valid JSON objects.
   std::uint64_t conversion_failures = 0;
-  bool started = false;           // Operator::start() has run on this state.
+  bool started = false;  // Operator::start() has run on this state.
 };
 
 // Which of a view's tables: operators number theirs from 1; 0 is the view's rows.
@@ -58,8 +58,8 @@ class StateCursor {
 };
 
 struct KeyRange {
-  std::string from;                 // Inclusive.
-  std::optional<std::string> to;    // Exclusive; nullopt: to the end of the table.
+  std::string from;               // Inclusive.
+  std::optional<std::string> to;  // Exclusive; nullopt: to the end of the table.
 };
 
 // One consistent state. Holds an LMDB read transaction: do not keep it across a slow client's wait. It
@@ -74,7 +74,7 @@ class StateSnapshot {
 };
 
 struct StateOptions {
-  std::filesystem::path directory;           // Of the environment; created if missing.
+  std::filesystem::path directory;                   // Of the environment; created if missing.
   std::uint64_t map_bytes = std::uint64_t{1} << 40;  // Address space, not memory or disk.
   bool read_only = false;
 };
@@ -82,14 +82,14 @@ struct StateOptions {
 // An entry as the processor changes it in place: the fast path of operators that update many groups a
 // batch. Lives until the next freeze().
 struct StateEntry {
-  std::string_view key;         // Without the table.
-  std::string value;            // Change only after begin_changes(), then call changed().
-  std::uint64_t hash = 0;       // Of table and key.
-  std::size_t counted = 0;      // Bytes of `value` that active_bytes() knows.
-  std::uint32_t mark = 0;       // Scratch of the operator that owns the table; zero between batches.
+  std::string_view key;     // Without the table.
+  std::string value;        // Change only after begin_changes(), then call changed().
+  std::uint64_t hash = 0;   // Of table and key.
+  std::size_t counted = 0;  // Bytes of `value` that active_bytes() knows.
+  std::uint32_t mark = 0;   // Scratch of the operator that owns the table; zero between batches.
   TableId table = 0;
-  bool exists = false;          // False: there is no such entry (yet, or any more).
-  bool visible = false;         // In the active overlay; otherwise a private copy of what lies below.
+  bool exists = false;   // False: there is no such entry (yet, or any more).
+  bool visible = false;  // In the active overlay; otherwise a private copy of what lies below.
 };
 
 class StateStore {
@@ -115,8 +115,8 @@ class StateStore {
   virtual void keep_ordered(TableId table) = 0;
   // First entry of the range as the processor sees it (for the min of a multiset).
   [[nodiscard]] virtual Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table,
-                                                                                          KeyRange range,
-                                                                                          bool backward) = 0;
+                                                                                           KeyRange range,
+                                                                                           bool backward) = 0;
   // Everything between these two calls becomes visible to readers at once, with `progress`.
   virtual void begin_publish() = 0;
   virtual void end_publish(const Progress& progress) = 0;
@@ -139,8 +139,8 @@ class StateStore {
     Offset applied;
   };
   [[nodiscard]] virtual Expected<PointRead> read(TableId table, std::string_view key) = 0;
-  [[nodiscard]] virtual Progress progress() const = 0;   // Visible.
-  [[nodiscard]] virtual Offset committed() const = 0;    // Applied offset of the last commit.
+  [[nodiscard]] virtual Progress progress() const = 0;  // Visible.
+  [[nodiscard]] virtual Offset committed() const = 0;   // Applied offset of the last commit.
   [[nodiscard]] virtual std::uint64_t bytes_on_disk() const = 0;
 };
 

@@ -11,10 +11,14 @@ namespace {
 
 class LayeredSnapshot final : public StateSnapshot {
  public:
-  LayeredSnapshot(std::shared_ptr<const Tree> tree, ReadTransaction transaction, std::shared_ptr<const Overlay> frozen,
-                  std::shared_ptr<const ActiveImage> image, const Progress& progress)
-      : tree_(std::move(tree)), transaction_(std::move(transaction)), frozen_(std::move(frozen)),
-        image_(std::move(image)), progress_(progress) {}
+  LayeredSnapshot(std::shared_ptr<const Tree> tree, ReadTransaction transaction,
+                  std::shared_ptr<const Overlay> frozen, std::shared_ptr<const ActiveImage> image,
+                  const Progress& progress)
+      : tree_(std::move(tree)),
+        transaction_(std::move(transaction)),
+        frozen_(std::move(frozen)),
+        image_(std::move(image)),
+        progress_(progress) {}
 
   const Progress& progress() const override { return progress_; }
 
@@ -59,7 +63,9 @@ Expected<std::unique_ptr<StateStore>> StateStore::open(StateOptions options) {
   return std::make_unique<LayeredStore>(std::move(tree));
 }
 
-std::unique_ptr<StateStore> make_memory_state() { return std::make_unique<LayeredStore>(nullptr); }
+std::unique_ptr<StateStore> make_memory_state() {
+  return std::make_unique<LayeredStore>(nullptr);
+}
 
 Expected<StateCheck> verify_state(const std::filesystem::path& directory) {
   StateOptions options;
@@ -69,15 +75,16 @@ Expected<StateCheck> verify_state(const std::filesystem::path& directory) {
   KAPPA_TRY(const StateMeta found, tree->recompute());
   if (found.entries != tree->meta().entries || found.multiset_hash != tree->meta().multiset_hash) {
     return fail(ErrorCode::kCorrupt, 3301,
-                "the view's state in " + directory.string() + " holds " + std::to_string(found.entries) + " entries, " +
-                    std::to_string(tree->meta().entries) + " were committed" +
+                "the view's state in " + directory.string() + " holds " + std::to_string(found.entries) +
+                    " entries, " + std::to_string(tree->meta().entries) + " were committed" +
                     (found.entries == tree->meta().entries ? ", and their hash differs" : ""),
                 "delete the view's directory: it is rebuilt from the log");
   }
   return StateCheck{found.progress, found.entries};
 }
 
-LayeredStore::LayeredStore(std::unique_ptr<Tree> tree) : tree_(std::move(tree)), active_(std::make_shared<Overlay>()) {
+LayeredStore::LayeredStore(std::unique_ptr<Tree> tree)
+    : tree_(std::move(tree)), active_(std::make_shared<Overlay>()) {
   if (tree_) visible_ = tree_->meta().progress;
   committed_ = visible_.applied.value();
 }
@@ -159,8 +166,9 @@ void LayeredStore::erase(TableId table, std::string_view key) {
   changed(entry);
 }
 
-Expected<std::optional<std::pair<std::string, std::string>>> LayeredStore::first(TableId table, KeyRange range,
-                                                                                bool backward) {
+Expected<std::optional<std::pair<std::string, std::string>>> LayeredStore::first(TableId table,
+                                                                                 KeyRange range,
+                                                                                 bool backward) {
   KAPPA_CHECK(ordered_tables_[table], "first() of a table that is not kept in order");
   KAPPA_CHECK_OK(look_below());
   std::vector<std::unique_ptr<LayerCursor>> layers;
@@ -202,7 +210,8 @@ bool LayeredStore::freeze() {
   if (!tree_) return true;
   const std::unique_lock lock(mutex_);
   if (frozen_) return false;
-  if (active_->visible_count() == 0 && visible_.applied == committed() && visible_.applied != Offset{}) return true;
+  if (active_->visible_count() == 0 && visible_.applied == committed() && visible_.applied != Offset{})
+    return true;
   frozen_ = std::exchange(active_, std::make_shared<Overlay>());
   frozen_progress_ = visible_;
   ++version_;
@@ -211,7 +220,9 @@ bool LayeredStore::freeze() {
   return true;
 }
 
-bool LayeredStore::has_frozen() const { return has_frozen_.load(std::memory_order_acquire); }
+bool LayeredStore::has_frozen() const {
+  return has_frozen_.load(std::memory_order_acquire);
+}
 
 Status LayeredStore::commit() {
   std::shared_ptr<const Overlay> frozen;
@@ -263,7 +274,8 @@ Expected<std::shared_ptr<StateSnapshot>> LayeredStore::snapshot() {
     });
     image_ = std::move(image);
   }
-  return std::make_shared<LayeredSnapshot>(tree_, std::move(transaction), std::move(frozen), image_, progress);
+  return std::make_shared<LayeredSnapshot>(tree_, std::move(transaction), std::move(frozen), image_,
+                                           progress);
 }
 
 Expected<StateStore::PointRead> LayeredStore::read(TableId table, std::string_view key) {

@@ -58,8 +58,9 @@ class LayeredStore final : public StateStore {
   void begin_changes() override;
   void changed(StateEntry& entry) override;
   void keep_ordered(TableId table) override { ordered_tables_[table] = true; }
-  [[nodiscard]] Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table, KeyRange range,
-                                                                                  bool backward) override;
+  [[nodiscard]] Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table,
+                                                                                   KeyRange range,
+                                                                                   bool backward) override;
   void begin_publish() override;
   void end_publish(const Progress& progress) override;
   [[nodiscard]] std::size_t active_bytes() const override;
@@ -69,7 +70,9 @@ class LayeredStore final : public StateStore {
   [[nodiscard]] Expected<std::shared_ptr<StateSnapshot>> snapshot() override;
   [[nodiscard]] Expected<PointRead> read(TableId table, std::string_view key) override;
   [[nodiscard]] Progress progress() const override;
-  [[nodiscard]] Offset committed() const override { return Offset(committed_.load(std::memory_order_acquire)); }
+  [[nodiscard]] Offset committed() const override {
+    return Offset(committed_.load(std::memory_order_acquire));
+  }
   [[nodiscard]] std::uint64_t bytes_on_disk() const override { return tree_ ? tree_->bytes_on_disk() : 0; }
 
  private:

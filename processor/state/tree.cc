@@ -14,16 +14,21 @@
 namespace kappa::processor {
 namespace {
 
-
 std::unexpected<Error> corrupt(std::string what) {
   return fail(ErrorCode::kCorrupt, 3301, "the view's state is damaged: " + std::move(what),
               "delete the view's directory: it is rebuilt from the log");
 }
 
-MDB_val to_val(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
-std::string_view to_text(const MDB_val& val) { return {static_cast<const char*>(val.mv_data), val.mv_size}; }
+MDB_val to_val(std::string_view text) {
+  return {text.size(), const_cast<char*>(text.data())};
+}
+std::string_view to_text(const MDB_val& val) {
+  return {static_cast<const char*>(val.mv_data), val.mv_size};
+}
 
-void append_u32(std::uint32_t v, std::string& out) { ByteWriter(out).u32(v); }
+void append_u32(std::uint32_t v, std::string& out) {
+  ByteWriter(out).u32(v);
+}
 std::uint32_t tail_u32(std::string_view text) {
   std::uint32_t v = 0;
   std::memcpy(&v, text.data() + text.size() - 4, 4);
@@ -150,8 +155,7 @@ std::unexpected<Error> Tree::failed(int code, const char* what) const {
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:
     case MDB_PANIC:
-    case MDB_BAD_DBI:
-      return corrupt(message + ": " + mdb_strerror(code));
+    case MDB_BAD_DBI: return corrupt(message + ": " + mdb_strerror(code));
     default: break;
   }
   if (code > 0) return fail_errno(3302, std::move(message), code);
@@ -166,10 +170,12 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
     std::filesystem::create_directories(options.directory, error);
     if (error) return fail_errno(3302, "cannot create " + options.directory.string(), error.value());
   }
-  const unsigned flags = MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD | (options.read_only ? unsigned{MDB_RDONLY} : 0U);
+  const unsigned flags =
+      MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD | (options.read_only ? unsigned{MDB_RDONLY} : 0U);
   // Address space may be scarce (many views, sanitizers, containers): take less rather than fail.
   for (std::uint64_t map_bytes = options.map_bytes;; map_bytes /= 2) {
-    if (const int code = mdb_env_create(&tree->environment_); code != 0) return tree->failed(code, "cannot create");
+    if (const int code = mdb_env_create(&tree->environment_); code != 0)
+      return tree->failed(code, "cannot create");
     mdb_env_set_mapsize(tree->environment_, map_bytes);
     mdb_env_set_maxreaders(tree->environment_, 1024);
     const int code = mdb_env_open(tree->environment_, options.directory.c_str(), flags, 0644);
@@ -194,7 +200,8 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
   if (static_cast<std::uint64_t>(file.st_size) < needed) return corrupt(data + " is shorter than its pages");
 
   MDB_txn* transaction = nullptr;
-  if (const int code = mdb_txn_begin(tree->environment_, nullptr, options.read_only ? unsigned{MDB_RDONLY} : 0U, &transaction);
+  if (const int code = mdb_txn_begin(tree->environment_, nullptr,
+                                     options.read_only ? unsigned{MDB_RDONLY} : 0U, &transaction);
       code != 0) {
     return tree->failed(code, "cannot begin");
   }
@@ -369,7 +376,8 @@ std::uint64_t Tree::bytes_on_disk() const {
 Expected<StateMeta> Tree::recompute() {
   KAPPA_TRY(const ReadTransaction transaction, read());
   MDB_cursor* cursor = nullptr;
-  if (const int code = mdb_cursor_open(transaction.get(), dbi_, &cursor); code != 0) return failed(code, "cannot scan");
+  if (const int code = mdb_cursor_open(transaction.get(), dbi_, &cursor); code != 0)
+    return failed(code, "cannot scan");
   const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> guard(cursor, mdb_cursor_close);
   StateMeta found{meta_.progress, 0, 0};
   MDB_val key{};

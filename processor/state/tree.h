@@ -50,7 +50,8 @@ class ReadTransaction {
   ReadTransaction() = default;
   ReadTransaction(Tree& tree, MDB_txn* transaction) : tree_(&tree), transaction_(transaction) {}
   ~ReadTransaction() { release(); }
-  ReadTransaction(ReadTransaction&& other) noexcept : tree_(other.tree_), transaction_(std::exchange(other.transaction_, nullptr)) {}
+  ReadTransaction(ReadTransaction&& other) noexcept
+      : tree_(other.tree_), transaction_(std::exchange(other.transaction_, nullptr)) {}
   ReadTransaction& operator=(ReadTransaction&& other) noexcept {
     release();
     tree_ = other.tree_;
@@ -111,8 +112,10 @@ struct StoredEntry {
   std::string_view value;
 };
 // Takes a stored record apart, verifying it. kCorrupt 3301. Views point into the arguments.
-[[nodiscard]] Expected<std::vector<StoredEntry>> open_record(std::string_view stored_key, std::string_view stored_value);
+[[nodiscard]] Expected<std::vector<StoredEntry>> open_record(std::string_view stored_key,
+                                                             std::string_view stored_value);
 // The same for the common case of a short key.
-[[nodiscard]] Expected<std::string_view> open_plain_value(std::string_view stored_key, std::string_view stored_value);
+[[nodiscard]] Expected<std::string_view> open_plain_value(std::string_view stored_key,
+                                                          std::string_view stored_value);
 
 }  // namespace kappa::processor

@@ -90,7 +90,10 @@ Status validate_json_event(std::string_view event) {
 
 struct JsonDecoder::Impl {
   explicit Impl(std::vector<StreamColumn> wanted)
-      : columns(std::move(wanted)), trie(columns), seen(trie.size(), 0), failed(columns.size(), 0),
+      : columns(std::move(wanted)),
+        trie(columns),
+        seen(trie.size(), 0),
+        failed(columns.size(), 0),
         failures(columns.size(), 0) {}
 
   // --- what JsonWalk calls ---
@@ -107,13 +110,15 @@ struct JsonDecoder::Impl {
   }
   void open(std::uint32_t node) { enter(node); }
   void close(std::uint32_t node, std::string_view text) {
-    write(node, [&](ColumnWriter writer) { return writer.out.type().id == TypeId::kJson && writer.put(text); });
+    write(node,
+          [&](ColumnWriter writer) { return writer.out.type().id == TypeId::kJson && writer.put(text); });
   }
 
   // A value begins at `node`. If one did before in this event, it is a duplicate member, and nothing
   // of the earlier one counts, whatever was inside.
   void enter(std::uint32_t node) {
-    if (seen[node] == event_number) [[unlikely]] forget(node);
+    if (seen[node] == event_number) [[unlikely]]
+      forget(node);
     seen[node] = event_number;
   }
   void forget(std::uint32_t node) {
@@ -158,7 +163,8 @@ struct JsonDecoder::Impl {
   std::size_t row = 0;
 };
 
-JsonDecoder::JsonDecoder(std::vector<StreamColumn> columns) : impl_(std::make_unique<Impl>(std::move(columns))) {}
+JsonDecoder::JsonDecoder(std::vector<StreamColumn> columns)
+    : impl_(std::make_unique<Impl>(std::move(columns))) {}
 JsonDecoder::~JsonDecoder() = default;
 JsonDecoder::JsonDecoder(JsonDecoder&&) noexcept = default;
 JsonDecoder& JsonDecoder::operator=(JsonDecoder&&) noexcept = default;
@@ -179,11 +185,14 @@ bool JsonDecoder::decode(std::string_view event, std::size_t row, std::vector<Ve
   impl.row = row;
   JsonVerdict verdict = impl.index.build(event);
   if (verdict.number == 0) verdict = impl.walk.run(event, impl.index, &impl.trie, impl);
-  if (verdict.number == 0) [[likely]] return true;
+  if (verdict.number == 0) [[likely]]
+    return true;
   impl.forget(0);
   return false;
 }
 
-const std::vector<std::uint64_t>& JsonDecoder::conversion_failures() const { return impl_->failures; }
+const std::vector<std::uint64_t>& JsonDecoder::conversion_failures() const {
+  return impl_->failures;
+}
 
 }  // namespace kappa::processor

@@ -1,16 +1,18 @@
 // See json_token.h.
 #include "processor/vector/json_token.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 namespace kappa::processor {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Four hexadecimal digits at `at`; -1 if they are not there.
 int hex4(std::string_view text, std::size_t at) {
@@ -19,17 +21,23 @@ int hex4(std::string_view text, std::size_t at) {
   for (std::size_t i = at; i < at + 4; ++i) {
     const char c = text[i];
     int digit = 0;
-    if (is_digit(c)) digit = c - '0';
-    else if (c >= 'a' && c <= 'f') digit = c - 'a' + 10;
-    else if (c >= 'A' && c <= 'F') digit = c - 'A' + 10;
-    else return -1;
+    if (is_digit(c))
+      digit = c - '0';
+    else if (c >= 'a' && c <= 'f')
+      digit = c - 'a' + 10;
+    else if (c >= 'A' && c <= 'F')
+      digit = c - 'A' + 10;
+    else
+      return -1;
     value = value * 16 + digit;
   }
   return value;
 }
 
 std::size_t write_utf8(std::uint32_t point, char* out) {
-  const auto put = [&](std::size_t i, std::uint32_t v) { out[i] = static_cast<char>(static_cast<unsigned char>(v)); };
+  const auto put = [&](std::size_t i, std::uint32_t v) {
+    out[i] = static_cast<char>(static_cast<unsigned char>(v));
+  };
   if (point < 0x80) {
     put(0, point);
     return 1;
@@ -85,7 +93,8 @@ std::optional<std::uint32_t> read_escape(std::string_view text, std::size_t& at)
 // Position of the next backslash from `at`, or the end.
 std::size_t next_escape(std::string_view text, std::size_t at) {
   const void* found = std::memchr(text.data() + at, '\\', text.size() - at);
-  return found == nullptr ? text.size() : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+  return found == nullptr ? text.size()
+                          : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
 }
 
 // `count` digits at text[at]; -1 if they are not there.
@@ -219,9 +228,10 @@ std::optional<std::int64_t> text_to_timestamp(std::string_view text) {
     for (std::size_t i = places; i < 6; ++i) fraction *= 10;
     const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     if (year >= 1 && month >= 1 && month <= 12 && day >= 1 &&
-        day <= kDays[static_cast<std::size_t>(month)] + (month == 2 && leap ? 1 : 0) && hour >= 0 && hour < 24 &&
-        minute >= 0 && minute < 60 && second >= 0 && second < 60 && fraction >= 0) {
-      const std::int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+        day <= kDays[static_cast<std::size_t>(month)] + (month == 2 && leap ? 1 : 0) && hour >= 0 &&
+        hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 60 && fraction >= 0) {
+      const std::int64_t seconds =
+          days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
       return seconds * 1'000'000 + fraction;
     }
   }

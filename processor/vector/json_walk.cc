@@ -26,8 +26,8 @@ JsonVerdict JsonIndex::build(std::string_view event) {
     capacity_ = capacity;
   }
   if (event.empty()) return {5001, "the event is empty", 0};
-  const simdjson::error_code error = stage1_->stage1(reinterpret_cast<const std::uint8_t*>(event.data()), event.size(),
-                                                     simdjson::stage1_mode::regular);
+  const simdjson::error_code error = stage1_->stage1(reinterpret_cast<const std::uint8_t*>(event.data()),
+                                                     event.size(), simdjson::stage1_mode::regular);
   switch (error) {
     case simdjson::SUCCESS: break;
     case simdjson::UTF8_ERROR: return {5004, "invalid UTF-8", SIZE_MAX};

@@ -30,8 +30,8 @@ namespace kappa::processor {
 
 // What is wrong with an event; `number` is 0 when nothing is.
 struct JsonVerdict {
-  std::uint16_t number = 0;      // 5001..5004, see json_decode.h.
-  const char* what = "";         // Static.
+  std::uint16_t number = 0;         // 5001..5004, see json_decode.h.
+  const char* what = "";            // Static.
   std::size_t position = SIZE_MAX;  // Byte in the event; SIZE_MAX: not known.
 };
 
@@ -70,7 +70,8 @@ template <class Sink>
 class JsonWalk {
  public:
   // `trie` may be null: nothing is wanted.
-  [[nodiscard]] JsonVerdict run(std::string_view event, const JsonIndex& index, const PathTrie* trie, Sink& sink) {
+  [[nodiscard]] JsonVerdict run(std::string_view event, const JsonIndex& index, const PathTrie* trie,
+                                Sink& sink) {
     text_ = event;
     at_ = index.positions();
     end_ = at_ + index.count();
@@ -123,7 +124,8 @@ class JsonWalk {
         if (raw.size() < 2 || raw.back() != '"') return bad(5001, "a string is not closed");
         const std::string_view inside = raw.substr(1, raw.size() - 2);
         const bool escaped = escapes_ && inside.find('\\') != std::string_view::npos;
-        if (escaped && !valid_escapes(inside)) return bad(5001, "a string has an illegal escape or a lone surrogate");
+        if (escaped && !valid_escapes(inside))
+          return bad(5001, "a string has an illegal escape or a lone surrogate");
         if (node != PathTrie::kNone) sink.string(node, raw, inside, escaped);
         break;
       }
@@ -174,12 +176,14 @@ class JsonWalk {
       node = element_node(trie, frame);
       goto value;
     }
-    if (c != (frame.object ? '}' : ']')) return bad(5001, frame.object ? "expected ',' or '}'" : "expected ',' or ']'");
+    if (c != (frame.object ? '}' : ']'))
+      return bad(5001, frame.object ? "expected ',' or '}'" : "expected ',' or ']'");
   }
 
   close: {
     const Frame& frame = stack_[--depth];
-    if (frame.node != PathTrie::kNone) sink.close(frame.node, text_.substr(frame.begin, *at_ + 1 - frame.begin));
+    if (frame.node != PathTrie::kNone)
+      sink.close(frame.node, text_.substr(frame.begin, *at_ + 1 - frame.begin));
     ++at_;
     goto after_value;
   }

@@ -26,8 +26,10 @@ PathTrie::PathTrie(const std::vector<StreamColumn>& columns) : nodes_(1) {
       }
       if (child == kNone) {
         child = static_cast<std::uint32_t>(nodes_.size());
-        if (step.member) nodes_[at].members.push_back({*step.member, child});
-        else nodes_[at].elements.push_back({step.index, child});
+        if (step.member)
+          nodes_[at].members.push_back({*step.member, child});
+        else
+          nodes_[at].elements.push_back({step.index, child});
         nodes_.emplace_back();
       }
       at = child;

@@ -97,7 +97,8 @@ void measure(const char* what, std::size_t groups, std::vector<Aggregate> aggreg
     progress.applied += kVectorRows;
     (*store)->end_publish(progress);
     const auto now = std::chrono::steady_clock::now();
-    if (now - last_freeze > std::chrono::milliseconds(500) || (*store)->active_bytes() > (std::size_t{64} << 20)) {
+    if (now - last_freeze > std::chrono::milliseconds(500) ||
+        (*store)->active_bytes() > (std::size_t{64} << 20)) {
       static_cast<void>((*store)->freeze());
       last_freeze = now;
     }
@@ -106,7 +107,8 @@ void measure(const char* what, std::size_t groups, std::vector<Aggregate> aggreg
   stop = true;
   committer.join();
   const double rows = static_cast<double>(batches * kVectorRows);
-  std::printf("%-44s %9zu groups %7.1f ns/row %6.2f M rows/s\n", what, groups, busy / rows * 1e9, rows / busy / 1e6);
+  std::printf("%-44s %9zu groups %7.1f ns/row %6.2f M rows/s\n", what, groups, busy / rows * 1e9,
+              rows / busy / 1e6);
   *built = {};
   store->reset();
   std::filesystem::remove_all(directory);
@@ -118,12 +120,16 @@ int main() {
   for (const std::size_t groups : {std::size_t{1000}, std::size_t{1'000'000}}) {
     measure("count(*)", groups, {aggregate("count", nullptr, kBigintType)}, 2000);
     measure("count(*), max(ts)", groups,
-            {aggregate("count", nullptr, kBigintType), aggregate("max", column(2, kTimestampType), kTimestampType)}, 2000);
+            {aggregate("count", nullptr, kBigintType),
+             aggregate("max", column(2, kTimestampType), kTimestampType)},
+            2000);
     measure("count(*), sum(ms), avg(ms), max(ts)", groups,
             {aggregate("count", nullptr, kBigintType), aggregate("sum", column(1, kBigintType), kHugeintType),
-             aggregate("avg", column(1, kBigintType), kDoubleType), aggregate("max", column(2, kTimestampType), kTimestampType)},
+             aggregate("avg", column(1, kBigintType), kDoubleType),
+             aggregate("max", column(2, kTimestampType), kTimestampType)},
             2000);
     measure("sum(price)", groups, {aggregate("sum", column(3, kDoubleType), kDoubleType)}, 1000);
-    measure("count(DISTINCT ms)", groups, {aggregate("count", column(1, kBigintType), kBigintType, true)}, 500);
+    measure("count(DISTINCT ms)", groups, {aggregate("count", column(1, kBigintType), kBigintType, true)},
+            500);
   }
 }

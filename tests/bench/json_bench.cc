@@ -12,17 +12,20 @@ int main() {
   std::string bytes;
   std::vector<std::pair<std::size_t, std::size_t>> events;
   for (std::size_t i = 0; i < 20'000; ++i) {
-    std::string event = "{\"ts\":" + std::to_string(1'700'000'000'000 + i) + ",\"user_id\":\"user-" +
-                        std::to_string(i % 5000) + "\",\"page\":\"/docs/page/" + std::to_string(i % 1000) +
-                        "\",\"ms\":" + std::to_string(i % 900) +
-                        ",\"ok\":true,\"price\":12.75,\"agent\":\"Mozilla/5.0 (X11; Linux x86_64)\",\"session\":\"";
+    std::string event =
+        "{\"ts\":" + std::to_string(1'700'000'000'000 + i) + ",\"user_id\":\"user-" +
+        std::to_string(i % 5000) + "\",\"page\":\"/docs/page/" + std::to_string(i % 1000) +
+        "\",\"ms\":" + std::to_string(i % 900) +
+        ",\"ok\":true,\"price\":12.75,\"agent\":\"Mozilla/5.0 (X11; Linux x86_64)\",\"session\":\"";
     while (event.size() < 197) event += static_cast<char>('a' + (i + event.size()) % 26);
     event += "\"}";
     events.emplace_back(bytes.size(), event.size());
     bytes += event;
   }
   bytes.append(64, ' ');
-  const auto column = [](const char* name, Type type) { return StreamColumn{name, type, {{std::string(name), 0}}}; };
+  const auto column = [](const char* name, Type type) {
+    return StreamColumn{name, type, {{std::string(name), 0}}};
+  };
   JsonDecoder decoder({column("ts", kTimestampType), column("page", kTextType), column("ms", kBigintType)});
   std::vector<Vector> out;
   Arena arena;
@@ -31,7 +34,8 @@ int main() {
     for (int round = 0; round < 15; ++round) {
       const auto begin = std::chrono::steady_clock::now();
       std::size_t good = 0;
-      for (std::size_t i = 0; i < events.size(); ++i) good += body(i, std::string_view(bytes).substr(events[i].first, events[i].second));
+      for (std::size_t i = 0; i < events.size(); ++i)
+        good += body(i, std::string_view(bytes).substr(events[i].first, events[i].second));
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
       if (good != events.size()) return;
       best = std::max(best, static_cast<double>(events.size()) / seconds.count());
@@ -45,5 +49,6 @@ int main() {
     }
     return decoder.decode(event, i % kVectorRows, out, arena, true);
   });
-  measure("validate", [](std::size_t, std::string_view event) { return validate_json_event(event).has_value(); });
+  measure("validate",
+          [](std::size_t, std::string_view event) { return validate_json_event(event).has_value(); });
 }

@@ -23,11 +23,11 @@ namespace kappa::processor {
 
 // The rows of a batch that one aggregate takes, after its FILTER.
 struct AggregateRows {
-  std::span<const std::uint32_t> rows;         // Positions in the batch, ascending.
-  std::span<const std::uint32_t> group_of;     // By position: number of its group in this batch.
-  std::span<StateEntry* const> groups;         // By group number; value has the group's layout.
-  std::span<const Vector* const> arguments;    // Evaluated; empty for count(*).
-  std::span<const std::int64_t> weights;       // By position; empty: all +1.
+  std::span<const std::uint32_t> rows;       // Positions in the batch, ascending.
+  std::span<const std::uint32_t> group_of;   // By position: number of its group in this batch.
+  std::span<StateEntry* const> groups;       // By group number; value has the group's layout.
+  std::span<const Vector* const> arguments;  // Evaluated; empty for count(*).
+  std::span<const std::int64_t> weights;     // By position; empty: all +1.
 
   [[nodiscard]] std::int64_t weight(std::uint32_t row) const { return weights.empty() ? 1 : weights[row]; }
   [[nodiscard]] StateEntry& group(std::uint32_t row) const { return *groups[group_of[row]]; }
@@ -72,8 +72,8 @@ class AggregateFunction {
 struct AggregateContext {
   const Aggregate& aggregate;
   InputKind input;
-  StateStore* store;      // Null when only result() will be asked for.
-  TableId& next_table;    // Side tables take this number and advance it.
+  StateStore* store;    // Null when only result() will be asked for.
+  TableId& next_table;  // Side tables take this number and advance it.
 };
 
 // The function for an aggregate of a plan. kUnsupported 2008 for a name that is not in the table,

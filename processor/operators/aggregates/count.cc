@@ -34,7 +34,8 @@ class Count final : public AggregateFunction {
 
 std::unique_ptr<AggregateFunction> make_count(const AggregateContext& context) {
   const Aggregate& aggregate = context.aggregate;
-  if (aggregate.arguments.empty() && !aggregate.filter && !aggregate.distinct) return std::make_unique<RowCount>();
+  if (aggregate.arguments.empty() && !aggregate.filter && !aggregate.distinct)
+    return std::make_unique<RowCount>();
   return std::make_unique<Count>();
 }
 

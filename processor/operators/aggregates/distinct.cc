@@ -32,7 +32,9 @@ class Distinct final : public AggregateFunction {
     return inner_->update(once);
   }
 
-  [[nodiscard]] Expected<Value> result(std::string_view group) const override { return inner_->result(group); }
+  [[nodiscard]] Expected<Value> result(std::string_view group) const override {
+    return inner_->result(group);
+  }
 
  protected:
   void placed() override { inner_->place(layout(), number()); }

@@ -27,7 +27,10 @@ std::size_t key_bytes(Type type) {
 class Extremum final : public AggregateFunction {
  public:
   Extremum(Type type, bool greatest, InputKind input, MultisetTable values)
-      : type_(type), bytes_(key_bytes(type)), greatest_(greatest), retracting_(input == InputKind::kRetracting),
+      : type_(type),
+        bytes_(key_bytes(type)),
+        greatest_(greatest),
+        retracting_(input == InputKind::kRetracting),
         values_(std::move(values)) {}
 
   [[nodiscard]] std::size_t fixed_bytes() const override { return has_variable() ? 4 : bytes_; }
@@ -138,8 +141,9 @@ std::unique_ptr<AggregateFunction> make_extremum(const AggregateContext& context
   const bool retracting = context.input == InputKind::kRetracting;
   const TableId table = retracting ? context.next_table++ : TableId{0};
   if (retracting && context.store != nullptr) context.store->keep_ordered(table);
-  return std::make_unique<Extremum>(context.aggregate.arguments.at(0)->type, context.aggregate.function == "max",
-                                    context.input, MultisetTable(context.store, table, context.input));
+  return std::make_unique<Extremum>(context.aggregate.arguments.at(0)->type,
+                                    context.aggregate.function == "max", context.input,
+                                    MultisetTable(context.store, table, context.input));
 }
 
 }  // namespace kappa::processor

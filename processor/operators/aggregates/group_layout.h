@@ -37,7 +37,9 @@ class GroupLayout {
   [[nodiscard]] std::size_t fixed_bytes() const { return fixed_end_; }
   [[nodiscard]] std::size_t offset(std::size_t aggregate) const { return offsets_[aggregate]; }
 
-  [[nodiscard]] static std::int64_t weight(std::string_view value) { return load_raw<std::int64_t>(value.data()); }
+  [[nodiscard]] static std::int64_t weight(std::string_view value) {
+    return load_raw<std::int64_t>(value.data());
+  }
   // Whether the value has the size that its lengths say.
   [[nodiscard]] bool fits(std::string_view value) const {
     if (value.size() < fixed_end_) return false;
@@ -46,15 +48,18 @@ class GroupLayout {
     return size == value.size();
   }
   [[nodiscard]] std::string_view variable(std::string_view value, std::size_t aggregate) const {
-    return value.substr(variable_offset(value, aggregate), load_raw<std::uint32_t>(value.data() + offsets_[aggregate]));
+    return value.substr(variable_offset(value, aggregate),
+                        load_raw<std::uint32_t>(value.data() + offsets_[aggregate]));
   }
   void set_variable(std::string& value, std::size_t aggregate, std::string_view bytes) const {
     char* const length = value.data() + offsets_[aggregate];
     const std::size_t at = variable_offset(value, aggregate);
     const std::size_t old = load_raw<std::uint32_t>(length);
     store_raw(length, static_cast<std::uint32_t>(bytes.size()));
-    if (old == bytes.size()) std::memcpy(value.data() + at, bytes.data(), old);
-    else value.replace(at, old, bytes);
+    if (old == bytes.size())
+      std::memcpy(value.data() + at, bytes.data(), old);
+    else
+      value.replace(at, old, bytes);
   }
 
  private:

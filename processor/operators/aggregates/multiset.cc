@@ -57,8 +57,10 @@ Expected<std::string> MultisetTable::extremum(std::string_view group_key, bool g
     if (!found) return std::string();
     if (multiplicity(found->second) > 0) return found->first.substr(group_key.size());
     // Taken back before it came: not a member; look beyond it.
-    if (greatest) range.to = std::move(found->first);
-    else range.from = std::move(found->first) + '\0';
+    if (greatest)
+      range.to = std::move(found->first);
+    else
+      range.from = std::move(found->first) + '\0';
   }
 }
 

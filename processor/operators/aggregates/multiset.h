@@ -15,7 +15,8 @@ namespace kappa::processor {
 class MultisetTable {
  public:
   // `store` may be null when nothing will be updated.
-  MultisetTable(StateStore* store, TableId table, InputKind input) : store_(store), table_(table), input_(input) {}
+  MultisetTable(StateStore* store, TableId table, InputKind input)
+      : store_(store), table_(table), input_(input) {}
 
   // Loads the entries of the rows; they are at entry(i) for the i-th of rows.rows (null: NULL argument).
   [[nodiscard]] Status prepare(const AggregateRows& rows);

@@ -31,10 +31,12 @@ Expected<std::unique_ptr<AggregateFunction>> make_aggregate(const AggregateConte
       return fail(ErrorCode::kTooLarge, 2009, "too many DISTINCT, min and max aggregates in one view");
     }
     std::unique_ptr<AggregateFunction> function = registration.make(context);
-    if (context.aggregate.distinct && registration.distinct_matters) function = make_distinct(context, std::move(function));
+    if (context.aggregate.distinct && registration.distinct_matters)
+      function = make_distinct(context, std::move(function));
     return function;
   }
-  return fail(ErrorCode::kUnsupported, 2008, "aggregate " + context.aggregate.function + " is not in this version");
+  return fail(ErrorCode::kUnsupported, 2008,
+              "aggregate " + context.aggregate.function + " is not in this version");
 }
 
 }  // namespace kappa::processor

@@ -146,7 +146,11 @@ std::unique_ptr<AggregateFunction> make(const AggregateContext& context, bool av
 
 }  // namespace
 
-std::unique_ptr<AggregateFunction> make_sum(const AggregateContext& context) { return make(context, false); }
-std::unique_ptr<AggregateFunction> make_average(const AggregateContext& context) { return make(context, true); }
+std::unique_ptr<AggregateFunction> make_sum(const AggregateContext& context) {
+  return make(context, false);
+}
+std::unique_ptr<AggregateFunction> make_average(const AggregateContext& context) {
+  return make(context, true);
+}
 
 }  // namespace kappa::processor

@@ -171,7 +171,8 @@ std::optional<double> WideInteger::to_double(int exponent, std::uint64_t divisor
     left -= step;
   }
   if (divisor != 1) sticky |= divide(magnitude, divisor);
-  const std::int64_t scale = exponent + 64 * (static_cast<std::int64_t>(first_) - static_cast<std::int64_t>(below));
+  const std::int64_t scale =
+      exponent + 64 * (static_cast<std::int64_t>(first_) - static_cast<std::int64_t>(below));
   const double rounded = round_magnitude(magnitude, scale, sticky);
   if (!std::isfinite(rounded)) return std::nullopt;
   return negative_ ? -rounded : rounded;

@@ -17,11 +17,24 @@ namespace kappa::processor::testing {
 inline constexpr Type kDecimal{TypeId::kNumeric, 20, 4};
 
 // Columns of every test row.
-enum Col : std::size_t { kKeyText, kKeyInt, kFlag, kInt, kReal, kDec, kText, kTime, kSpan, kId, kColumnCount };
+enum Col : std::size_t {
+  kKeyText,
+  kKeyInt,
+  kFlag,
+  kInt,
+  kReal,
+  kDec,
+  kText,
+  kTime,
+  kSpan,
+  kId,
+  kColumnCount
+};
 
 inline std::vector<Column> source_columns() {
-  return {{"kt", kTextType}, {"ki", kBigintType}, {"flag", kBooleanType}, {"i", kBigintType},  {"d", kDoubleType},
-          {"n", kDecimal},   {"t", kTextType},    {"ts", kTimestampType}, {"iv", kIntervalType}, {"_offset", kBigintType}};
+  return {{"kt", kTextType},     {"ki", kBigintType},     {"flag", kBooleanType}, {"i", kBigintType},
+          {"d", kDoubleType},    {"n", kDecimal},         {"t", kTextType},       {"ts", kTimestampType},
+          {"iv", kIntervalType}, {"_offset", kBigintType}};
 }
 
 struct Change {
@@ -53,13 +66,17 @@ class ChangeSource {
 
  private:
   Row random_row() {
-    const auto small = [&](int range) { return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(range)) - range / 2; };
+    const auto small = [&](int range) {
+      return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(range)) - range / 2;
+    };
     const auto maybe = [&](Value value) { return random_() % 6 == 0 ? Value::null(value.type()) : value; };
-    static const std::vector<std::string> kTexts = {"", "a", std::string("a\0b", 3), "b", "zebra",
-                                                    std::string(600, 'u'), std::string(600, 'u') + "v"};
+    static const std::vector<std::string> kTexts = {
+        "", "a", std::string("a\0b", 3), "b", "zebra", std::string(600, 'u'), std::string(600, 'u') + "v"};
     const auto text = [&] { return Value::text(kTexts[random_() % kTexts.size()]); };
     const std::int64_t huge = random_() % 4 == 0 ? static_cast<std::int64_t>(random_()) : small(10);
-    const double real = static_cast<double>(random_() % 3 == 0 ? static_cast<std::int64_t>(random_()) >> 4 : small(9)) / (1 << 20);
+    const double real =
+        static_cast<double>(random_() % 3 == 0 ? static_cast<std::int64_t>(random_()) >> 4 : small(9)) /
+        (1 << 20);
     return {maybe(text()),
             maybe(Value::bigint(small(4))),
             maybe(Value::boolean(random_() % 2 == 0)),
@@ -114,7 +131,9 @@ inline Status push_changes(Operator& head, const std::vector<Change>& changes, s
 }
 
 // --- plans by hand ---
-inline ExpressionPtr col(const std::vector<Column>& columns, std::size_t i) { return make_column(i, columns[i].type); }
+inline ExpressionPtr col(const std::vector<Column>& columns, std::size_t i) {
+  return make_column(i, columns[i].type);
+}
 inline PlanPtr scan_plan() {
   auto plan = std::make_shared<Plan>();
   plan->kind = PlanKind::kStreamScan;
@@ -139,17 +158,20 @@ inline PlanPtr project_plan(PlanPtr input, std::vector<std::pair<std::string, Ex
   plan->input = std::move(input);
   return plan;
 }
-inline PlanPtr aggregate_plan(PlanPtr input, std::vector<ExpressionPtr> keys, std::vector<Aggregate> aggregates) {
+inline PlanPtr aggregate_plan(PlanPtr input, std::vector<ExpressionPtr> keys,
+                              std::vector<Aggregate> aggregates) {
   auto plan = std::make_shared<Plan>();
   plan->kind = PlanKind::kAggregate;
-  for (const ExpressionPtr& key : keys) plan->output.push_back({"key" + std::to_string(plan->output.size()), key->type});
+  for (const ExpressionPtr& key : keys)
+    plan->output.push_back({"key" + std::to_string(plan->output.size()), key->type});
   for (const Aggregate& a : aggregates) plan->output.push_back({a.function, a.type});
   plan->group_keys = std::move(keys);
   plan->aggregates = std::move(aggregates);
   plan->input = std::move(input);
   return plan;
 }
-inline PlanPtr sort_plan(PlanPtr input, std::vector<SortKey> keys, std::optional<std::uint64_t> limit, std::uint64_t offset = 0) {
+inline PlanPtr sort_plan(PlanPtr input, std::vector<SortKey> keys, std::optional<std::uint64_t> limit,
+                         std::uint64_t offset = 0) {
   auto plan = std::make_shared<Plan>();
   plan->kind = PlanKind::kSort;
   plan->output = input->output;
@@ -168,7 +190,8 @@ inline Type aggregate_type(const std::string& function, const ExpressionPtr& arg
   }
   return argument->type;
 }
-inline Aggregate aggregate(std::string function, ExpressionPtr argument, bool distinct = false, ExpressionPtr filter = nullptr) {
+inline Aggregate aggregate(std::string function, ExpressionPtr argument, bool distinct = false,
+                           ExpressionPtr filter = nullptr) {
   Aggregate a;
   a.function = std::move(function);
   a.type = argument ? aggregate_type(a.function, argument) : kBigintType;

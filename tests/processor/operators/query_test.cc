@@ -39,7 +39,9 @@ Ran run(const PlanPtr& plan, const std::vector<Change>& changes, std::size_t mem
   feed.run = query->get();
   for (std::size_t at = 0; at < changes.size() && feed.more; at += batch_rows) {
     const auto begin = changes.begin() + static_cast<std::ptrdiff_t>(at);
-    ran.status = push_changes(feed, {begin, begin + static_cast<std::ptrdiff_t>(std::min(batch_rows, changes.size() - at))}, random);
+    ran.status = push_changes(
+        feed, {begin, begin + static_cast<std::ptrdiff_t>(std::min(batch_rows, changes.size() - at))},
+        random);
     ++ran.pushes;
     if (!ran.status) return ran;
   }
@@ -61,9 +63,10 @@ TEST(Query, GroupsComeOutInKeyOrder) {
   std::vector<Row> rows;
   const std::vector<Change> changes = some_changes(3000, rows);
   const std::vector<Column> columns = source_columns();
-  const PlanPtr groups = aggregate_plan(scan_plan(), {col(columns, kKeyText)},
-                                        {aggregate("count", nullptr), aggregate("sum", col(columns, kReal)),
-                                         aggregate("min", col(columns, kText)), aggregate("count", col(columns, kInt), true)});
+  const PlanPtr groups =
+      aggregate_plan(scan_plan(), {col(columns, kKeyText)},
+                     {aggregate("count", nullptr), aggregate("sum", col(columns, kReal)),
+                      aggregate("min", col(columns, kText)), aggregate("count", col(columns, kInt), true)});
   const PlanPtr over = aggregate_plan(groups, {}, {aggregate("max", col(groups->output, 1))});
   for (const PlanPtr& plan : {groups, over}) {
     const Ran ran = run(plan, changes);
@@ -77,8 +80,10 @@ TEST(Query, OrderByWithAndWithoutLimit) {
   std::vector<Row> rows;
   const std::vector<Change> changes = some_changes(4000, rows);
   const std::vector<Column> columns = source_columns();
-  const PlanPtr project = project_plan(scan_plan(), {{"t", col(columns, kText)}, {"i", col(columns, kInt)}, {"id", col(columns, kId)}});
-  const std::vector<SortKey> keys = {{col(project->output, 0), true, true}, {col(project->output, 1), false, false}};
+  const PlanPtr project = project_plan(
+      scan_plan(), {{"t", col(columns, kText)}, {"i", col(columns, kInt)}, {"id", col(columns, kId)}});
+  const std::vector<SortKey> keys = {{col(project->output, 0), true, true},
+                                     {col(project->output, 1), false, false}};
   std::vector<Row> expected = reference_plan(*project, rows);
   std::ranges::stable_sort(expected, [](const Row& a, const Row& b) {
     // text descending, NULL first; number ascending, NULL last
@@ -90,7 +95,9 @@ TEST(Query, OrderByWithAndWithoutLimit) {
   EXPECT_EQ(run(sort_plan(project, keys, std::nullopt), changes).rows, expected);
   for (const std::uint64_t limit : {0, 1, 17, 3999, 5000}) {
     for (const std::uint64_t offset : {0, 5, 4000}) {
-      std::vector<Row> part(expected.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(offset, expected.size())), expected.end());
+      std::vector<Row> part(
+          expected.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(offset, expected.size())),
+          expected.end());
       part.resize(std::min<std::size_t>(part.size(), limit));
       EXPECT_EQ(run(sort_plan(project, keys, limit, offset), changes).rows, part) << limit << " " << offset;
     }
@@ -124,7 +131,8 @@ TEST(Query, TheReceiverMayStopIt) {
   std::vector<Row> rows;
   const std::vector<Change> changes = some_changes(3000, rows);
   std::size_t calls = 0;
-  auto query = build_query(scan_plan(), InputKind::kAppendOnly, 1 << 20, [&](std::vector<Row>) { return ++calls < 1; });
+  auto query = build_query(scan_plan(), InputKind::kAppendOnly, 1 << 20,
+                           [&](std::vector<Row>) { return ++calls < 1; });
   ASSERT_TRUE(query);
   struct Feed final : Operator {
     QueryRun* run = nullptr;
@@ -138,7 +146,10 @@ TEST(Query, TheReceiverMayStopIt) {
   std::mt19937_64 random(1);
   std::size_t pushes = 0;
   for (std::size_t at = 0; at < changes.size() && feed.more; at += 500, ++pushes) {
-    ASSERT_TRUE(push_changes(feed, {changes.begin() + static_cast<std::ptrdiff_t>(at), changes.begin() + static_cast<std::ptrdiff_t>(at) + 500}, random));
+    ASSERT_TRUE(push_changes(feed,
+                             {changes.begin() + static_cast<std::ptrdiff_t>(at),
+                              changes.begin() + static_cast<std::ptrdiff_t>(at) + 500},
+                             random));
   }
   EXPECT_EQ(calls, 1U);
   EXPECT_LT(pushes, 6U);

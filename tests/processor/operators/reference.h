@@ -17,7 +17,9 @@ namespace kappa::processor::testing {
 __extension__ typedef __float128 Quad;
 
 // An expression over one row.
-inline Value evaluate_row(const ExpressionPtr& expression, const Row& row, const std::vector<Column>& columns) {
+inline Value evaluate_row(const ExpressionPtr& expression, const Row& row,
+                          const std::vector<Column>& columns) {
+  if (expression->kind == ExpressionKind::kColumn) return row[expression->column];
   std::vector<Vector> vectors;
   Arena arena;
   ChangeBatch batch;
@@ -32,7 +34,9 @@ inline Value evaluate_row(const ExpressionPtr& expression, const Row& row, const
   ExpressionEvaluator evaluator(expression);
   return evaluator.evaluate(batch).value(0);
 }
-inline bool is_true(const Value& value) { return !value.is_null() && value.as_bool(); }
+inline bool is_true(const Value& value) {
+  return !value.is_null() && value.as_bool();
+}
 
 struct RowLess {
   bool operator()(const Row& a, const Row& b) const {
@@ -43,7 +47,8 @@ struct RowLess {
   }
 };
 
-inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& rows, const std::vector<Column>& columns) {
+inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& rows,
+                                 const std::vector<Column>& columns) {
   std::vector<Value> values;
   std::int64_t count = 0;
   for (const Row& row : rows) {
@@ -66,15 +71,20 @@ inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& row
   Int128 sum = 0;
   const TypeId id = values[0].type().id;
   for (const Value& v : values) {
-    if (id == TypeId::kDouble) sum += static_cast<Int128>(std::ldexp(v.as_double(), 20));
-    else if (id == TypeId::kNumeric) sum += v.as_int128();
-    else sum += v.as_int64();
+    if (id == TypeId::kDouble)
+      sum += static_cast<Int128>(std::ldexp(v.as_double(), 20));
+    else if (id == TypeId::kNumeric)
+      sum += v.as_int128();
+    else
+      sum += v.as_int64();
   }
   Quad scale = 1;
   if (id == TypeId::kDouble) scale = 1 << 20;
   if (id == TypeId::kNumeric) scale = 10'000;
   // Quad division has 113 bits: rounding it once more cannot go wrong for sums of this size.
-  if (a.function == "avg") return Value::real(static_cast<double>(static_cast<Quad>(sum) / (scale * static_cast<Quad>(values.size()))));
+  if (a.function == "avg")
+    return Value::real(
+        static_cast<double>(static_cast<Quad>(sum) / (scale * static_cast<Quad>(values.size()))));
   if (id == TypeId::kDouble) return Value::real(static_cast<double>(static_cast<Quad>(sum) / scale));
   if (a.type.id == TypeId::kNumeric) return Value::numeric(sum, a.type.precision, a.type.scale);
   return Value::interval(static_cast<std::int64_t>(sum));

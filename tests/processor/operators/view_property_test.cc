@@ -99,7 +99,8 @@ class RunningView {
     for (TableId table = 0; table < 60; ++table) {
       const auto cursor = snapshot->scan(table, {}, false);
       for (auto entry = cursor->next(); entry && *entry; entry = cursor->next()) {
-        bytes += std::to_string(table) + ":" + std::string((*entry)->key) + "=" + std::string((*entry)->value) + "\n";
+        bytes += std::to_string(table) + ":" + std::string((*entry)->key) + "=" +
+                 std::string((*entry)->value) + "\n";
       }
     }
     return bytes;
@@ -145,7 +146,9 @@ std::string to_text(const Row& row) {
 void expect_same(const std::vector<Row>& actual, const std::vector<Row>& expected) {
   ASSERT_EQ(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
-    ASSERT_EQ(actual[i], expected[i]) << "row " << i << "\n" << to_text(actual[i]) << "\n" << to_text(expected[i]);
+    ASSERT_EQ(actual[i], expected[i]) << "row " << i << "\n"
+                                      << to_text(actual[i]) << "\n"
+                                      << to_text(expected[i]);
   }
 }
 
@@ -188,8 +191,9 @@ ViewPlan grouped_view(std::vector<Col> keys) {
     key_columns.push_back(expressions.size());
     expressions.push_back(col(columns, key));
   }
-  const ExpressionPtr where = call("or", {call("is null", {col(columns, kKeyInt)}),
-                                          call("<", {col(columns, kKeyInt), make_constant(Value::bigint(1))})});
+  const ExpressionPtr where =
+      call("or", {call("is null", {col(columns, kKeyInt)}),
+                  call("<", {col(columns, kKeyInt), make_constant(Value::bigint(1))})});
   return view_of(aggregate_plan(filter_plan(scan_plan(), where), expressions, all_aggregates()), key_columns);
 }
 
@@ -220,7 +224,9 @@ void run_against_reference(const ViewPlan& plan, bool retracting, int batches, s
   }
 }
 
-TEST(ViewProperty, EveryAggregateAppendOnly) { run_against_reference(grouped_view({kKeyText, kKeyInt}), false, 60, new_seed()); }
+TEST(ViewProperty, EveryAggregateAppendOnly) {
+  run_against_reference(grouped_view({kKeyText, kKeyInt}), false, 60, new_seed());
+}
 
 TEST(ViewProperty, EveryAggregateTakingRowsBack) {
   run_against_reference(grouped_view({kKeyText, kKeyInt}), true, 150, new_seed());
@@ -234,7 +240,8 @@ TEST(ViewProperty, GlobalAggregateAlwaysHasOneRow) {
 TEST(ViewProperty, KeysOfEveryType) {
   const std::vector<Column> columns = source_columns();
   for (const Col key : {kFlag, kInt, kReal, kDec, kTime, kSpan}) {
-    const ViewPlan plan = view_of(aggregate_plan(scan_plan(), {col(columns, key)}, {aggregate("count", nullptr)}), {0});
+    const ViewPlan plan =
+        view_of(aggregate_plan(scan_plan(), {col(columns, key)}, {aggregate("count", nullptr)}), {0});
     run_against_reference(plan, true, 40, new_seed());
   }
 }
@@ -260,10 +267,12 @@ TEST(ViewProperty, HavingAndProjectionFinishWhenRead) {
   const std::vector<Column> columns = source_columns();
   const PlanPtr groups = aggregate_plan(scan_plan(), {col(columns, kKeyInt)},
                                         {aggregate("count", nullptr), aggregate("sum", col(columns, kInt))});
-  const PlanPtr having = filter_plan(groups, call(">", {col(groups->output, 1), make_constant(Value::bigint(2))}));
-  const PlanPtr root = project_plan(having, {{"twice", call("*", {col(groups->output, 1), make_constant(Value::bigint(2))})},
-                                             {"sum", col(groups->output, 2)},
-                                             {"key", col(groups->output, 0)}});
+  const PlanPtr having =
+      filter_plan(groups, call(">", {col(groups->output, 1), make_constant(Value::bigint(2))}));
+  const PlanPtr root =
+      project_plan(having, {{"twice", call("*", {col(groups->output, 1), make_constant(Value::bigint(2))})},
+                            {"sum", col(groups->output, 2)},
+                            {"key", col(groups->output, 0)}});
   const ViewPlan plan = view_of(root, {2});
   ChangeSource source(new_seed(), true);
   RunningView view(plan, InputKind::kRetracting);
@@ -290,23 +299,27 @@ TEST(ViewProperty, AggregateOfAnAggregateFollowsItsChanges) {
                                                {"m", col(inner->output, 3)},
                                                {"s", col(inner->output, 4)},
                                                {"k", col(inner->output, 1)}});
-  const PlanPtr histogram = aggregate_plan(between, {col(between->output, 0)},
-                                           {aggregate("count", nullptr), aggregate("max", col(between->output, 1)),
-                                            aggregate("min", col(between->output, 2)),
-                                            aggregate("sum", col(between->output, 2)),
-                                            aggregate("count", col(between->output, 3), true)});
+  const PlanPtr histogram =
+      aggregate_plan(between, {col(between->output, 0)},
+                     {aggregate("count", nullptr), aggregate("max", col(between->output, 1)),
+                      aggregate("min", col(between->output, 2)), aggregate("sum", col(between->output, 2)),
+                      aggregate("count", col(between->output, 3), true)});
   run_against_reference(view_of(histogram, {0}), false, 60, new_seed());
   run_against_reference(view_of(histogram, {0}), true, 120, new_seed());
   // And a third on top: how many sizes there are, over everything.
-  const PlanPtr total = aggregate_plan(histogram, {}, {aggregate("count", nullptr), aggregate("max", col(histogram->output, 0)),
-                                                       aggregate("sum", col(histogram->output, 1))});
+  const PlanPtr total =
+      aggregate_plan(histogram, {},
+                     {aggregate("count", nullptr), aggregate("max", col(histogram->output, 0)),
+                      aggregate("sum", col(histogram->output, 1))});
   run_against_reference(view_of(total, {}), true, 80, new_seed());
 }
 
 TEST(ViewProperty, AggregateOfAGlobalAggregateStartsWithItsRow) {
   const std::vector<Column> columns = source_columns();
-  const PlanPtr inner = aggregate_plan(scan_plan(), {}, {aggregate("count", nullptr), aggregate("max", col(columns, kInt))});
-  const PlanPtr outer = aggregate_plan(inner, {col(inner->output, 0)}, {aggregate("count", nullptr), aggregate("max", col(inner->output, 1))});
+  const PlanPtr inner =
+      aggregate_plan(scan_plan(), {}, {aggregate("count", nullptr), aggregate("max", col(columns, kInt))});
+  const PlanPtr outer = aggregate_plan(
+      inner, {col(inner->output, 0)}, {aggregate("count", nullptr), aggregate("max", col(inner->output, 1))});
   run_against_reference(view_of(outer, {0}), true, 60, new_seed());
 }
 
@@ -352,9 +365,10 @@ TEST(ViewProperty, EverythingTakenBackLeavesNothing) {
 
 TEST(ViewReader, KeysAreConvertedAndPrefixesWork) {
   const std::vector<Column> columns = source_columns();
-  const ViewPlan plan = view_of(aggregate_plan(scan_plan(), {col(columns, kKeyInt), col(columns, kTime), col(columns, kDec)},
-                                               {aggregate("count", nullptr)}),
-                                {0, 1, 2});
+  const ViewPlan plan =
+      view_of(aggregate_plan(scan_plan(), {col(columns, kKeyInt), col(columns, kTime), col(columns, kDec)},
+                             {aggregate("count", nullptr)}),
+              {0, 1, 2});
   RunningView view(plan, InputKind::kAppendOnly);
   ChangeSource source(new_seed(), false);
   std::vector<Change> changes;
@@ -365,12 +379,14 @@ TEST(ViewReader, KeysAreConvertedAndPrefixesWork) {
   row[kDec] = Value::numeric(25'000, 20, 4);
   view.push(changes, source.random());
   const ViewReader& reader = view.reader();
-  const auto key = reader.encode_key(std::vector<Value>{Value::text("1"), Value::text("1970-01-01T00:00:01Z"), Value::text("2.5")});
+  const auto key = reader.encode_key(
+      std::vector<Value>{Value::text("1"), Value::text("1970-01-01T00:00:01Z"), Value::text("2.5")});
   ASSERT_TRUE(key);
   const auto read = view.store().read(reader.table(), *key);
   ASSERT_TRUE(read && read->value);
   EXPECT_EQ((*reader.decode(*key, *read->value))->row[2], Value::numeric(25'000, 20, 4));
-  EXPECT_EQ(reader.encode_key(std::vector<Value>{Value::bigint(1), Value::text("1000"), Value::real(2.5)}), *key);
+  EXPECT_EQ(reader.encode_key(std::vector<Value>{Value::bigint(1), Value::text("1000"), Value::real(2.5)}),
+            *key);
   const auto prefix = reader.encode_key(std::vector<Value>{Value::bigint(1)});
   EXPECT_TRUE(key->starts_with(*prefix));
   EXPECT_EQ(reader.encode_key({})->size(), 0U);
@@ -384,7 +400,8 @@ TEST(BuildView, RefusesWhatIsNotThere) {
   std::uint64_t rows = 0;
   const ViewPlan sorted = view_of(sort_plan(scan_plan(), {}, 3), {9});
   EXPECT_EQ(build_view(sorted, InputKind::kAppendOnly, *store, rows).error().number, 2008);
-  const ViewPlan unknown = view_of(aggregate_plan(scan_plan(), {}, {aggregate("median", col(columns, kInt))}), {});
+  const ViewPlan unknown =
+      view_of(aggregate_plan(scan_plan(), {}, {aggregate("median", col(columns, kInt))}), {});
   EXPECT_EQ(build_view(unknown, InputKind::kAppendOnly, *store, rows).error().number, 2008);
 }
 

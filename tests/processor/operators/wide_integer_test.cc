@@ -28,7 +28,9 @@ WideInteger sum_of(const std::vector<double>& values) {
   for (const double v : values) sum.add(v, 1);
   return sum;
 }
-double rounded(const WideInteger& sum) { return sum.to_double(-1074, 1, 0).value_or(NAN); }
+double rounded(const WideInteger& sum) {
+  return sum.to_double(-1074, 1, 0).value_or(NAN);
+}
 
 // Correctly rounded sum by non-overlapping partial sums.
 double expansion_sum(const std::vector<double>& values) {
@@ -71,11 +73,11 @@ TEST(WideInteger, KnownSums) {
   EXPECT_EQ(rounded(sum_of({1e308, 1e308, -1e308})), 1e308);
   EXPECT_EQ(rounded(sum_of({1e300, 1, -1e300})), 1);
   EXPECT_EQ(rounded(sum_of({5e-324, 5e-324})), 1e-323);
-  EXPECT_EQ(rounded(sum_of({1, 0x1p-53})), 1);                      // Tie to even.
-  EXPECT_EQ(rounded(sum_of({1, 0x1p-53, 5e-324})), 1 + 0x1p-52);    // Above the tie.
+  EXPECT_EQ(rounded(sum_of({1, 0x1p-53})), 1);                    // Tie to even.
+  EXPECT_EQ(rounded(sum_of({1, 0x1p-53, 5e-324})), 1 + 0x1p-52);  // Above the tie.
   EXPECT_EQ(rounded(sum_of({-1, -0x1p-53, -5e-324})), -1 - 0x1p-52);
   EXPECT_EQ(rounded(sum_of({-0.0})), 0);
-  EXPECT_TRUE(std::isnan(rounded(sum_of({1.7e308, 1.7e308}))));     // Beyond the largest double.
+  EXPECT_TRUE(std::isnan(rounded(sum_of({1.7e308, 1.7e308}))));  // Beyond the largest double.
   EXPECT_TRUE(sum_of({1e300, -1e300, 3.5, -3.5}).is_zero());
 }
 
@@ -118,7 +120,8 @@ TEST(WideInteger, RandomSumsEqualTheExpansionAndDoNotDependOnOrder) {
 TEST(WideInteger, AveragesAreRoundedOnce) {
   std::mt19937_64 random(11);
   for (int round = 0; round < 20'000; ++round) {
-    const Int128 sum = static_cast<Int128>(static_cast<std::int64_t>(random())) << (random() % 40) >> (random() % 90);
+    const Int128 sum =
+        static_cast<Int128>(static_cast<std::int64_t>(random())) << (random() % 40) >> (random() % 90);
     const std::uint64_t count = 1 + (random() >> (random() % 63));
     const unsigned decimals = static_cast<unsigned>(random() % 25);
     WideInteger wide;
@@ -130,7 +133,8 @@ TEST(WideInteger, AveragesAreRoundedOnce) {
     expected = static_cast<Quad>(sum) / (static_cast<Quad>(count) * scale);
     const double actual = wide.to_double(0, count, decimals).value_or(NAN);
     // 113 bits cannot hold every divisor here; one unit in the last place at the most.
-    ASSERT_LE(std::fabs(actual - static_cast<double>(expected)), std::fabs(static_cast<double>(expected)) * 0x1p-52);
+    ASSERT_LE(std::fabs(actual - static_cast<double>(expected)),
+              std::fabs(static_cast<double>(expected)) * 0x1p-52);
   }
 }
 
@@ -143,7 +147,8 @@ TEST(WideInteger, ForeignBytesAreRefused) {
 }
 
 TEST(WideInteger, Int128ComesBackWhole) {
-  for (const Int128 v : {Int128{0}, Int128{1}, Int128{-1}, Int128{1} << 64, -(Int128{1} << 64), Int128{1} << 126, -(Int128{1} << 126)}) {
+  for (const Int128 v : {Int128{0}, Int128{1}, Int128{-1}, Int128{1} << 64, -(Int128{1} << 64),
+                         Int128{1} << 126, -(Int128{1} << 126)}) {
     WideInteger wide;
     wide.add(v, 0);
     EXPECT_EQ(wide.to_int128(), v);

@@ -26,7 +26,8 @@ void expect_order(const std::vector<Value>& ascending, Type type) {
     ASSERT_TRUE(back);
     EXPECT_TRUE(in.empty());
     EXPECT_EQ(*back, ascending[i]) << i;
-    for (std::size_t j = i + 1; j < ascending.size(); ++j) EXPECT_LT(bytes, encoded(ascending[j])) << i << " " << j;
+    for (std::size_t j = i + 1; j < ascending.size(); ++j)
+      EXPECT_LT(bytes, encoded(ascending[j])) << i << " " << j;
     // As a vector position.
     Vector vector(type);
     vector.resize(1);
@@ -48,8 +49,8 @@ TEST(KeyEncoding, EveryTypeKeepsItsOrder) {
   expect_order({Value::null(kBigintType), Value::bigint(INT64_MIN), Value::bigint(-256), Value::bigint(-1),
                 Value::bigint(0), Value::bigint(1), Value::bigint(255), Value::bigint(INT64_MAX)},
                kBigintType);
-  expect_order({Value::null(kDoubleType), Value::real(-1.7e308), Value::real(-1), Value::real(-5e-324), Value::real(0),
-                Value::real(5e-324), Value::real(1), Value::real(1.5), Value::real(1.7e308)},
+  expect_order({Value::null(kDoubleType), Value::real(-1.7e308), Value::real(-1), Value::real(-5e-324),
+                Value::real(0), Value::real(5e-324), Value::real(1), Value::real(1.5), Value::real(1.7e308)},
                kDoubleType);
   expect_order({Value::null(kTextType), Value::text(""), Value::text(std::string("\0", 1)),
                 Value::text(std::string("\0\xff", 2)), Value::text("\x01"), Value::text("a"),
@@ -65,7 +66,9 @@ TEST(KeyEncoding, EveryTypeKeepsItsOrder) {
   expect_order({Value::interval(-5), Value::interval(7)}, kIntervalType);
 }
 
-TEST(KeyEncoding, NegativeZeroIsZero) { EXPECT_EQ(encoded(Value::real(-0.0)), encoded(Value::real(0.0))); }
+TEST(KeyEncoding, NegativeZeroIsZero) {
+  EXPECT_EQ(encoded(Value::real(-0.0)), encoded(Value::real(0.0)));
+}
 
 TEST(KeyEncoding, RowsOrderColumnByColumn) {
   const std::uint64_t seed = std::random_device{}();
@@ -73,11 +76,14 @@ TEST(KeyEncoding, RowsOrderColumnByColumn) {
   std::mt19937_64 random(seed);
   const auto text = [&] {
     std::string t;
-    for (std::size_t n = random() % 4; n > 0; --n) t += "\0\x01" "ab\xff"[random() % 5];
+    for (std::size_t n = random() % 4; n > 0; --n)
+      t += "\0\x01"
+           "ab\xff"[random() % 5];
     return random() % 8 == 0 ? Value::null(kTextType) : Value::text(t);
   };
   const auto number = [&] {
-    return random() % 8 == 0 ? Value::null(kBigintType) : Value::bigint(static_cast<std::int64_t>(random() % 5) - 2);
+    return random() % 8 == 0 ? Value::null(kBigintType)
+                             : Value::bigint(static_cast<std::int64_t>(random() % 5) - 2);
   };
   const auto order = [](const Row& a, const Row& b) {
     for (std::size_t i = 0; i < a.size(); ++i) {

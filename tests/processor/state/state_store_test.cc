@@ -33,7 +33,8 @@ class Directory {
   std::filesystem::path path_;
 };
 
-std::unique_ptr<StateStore> open_store(const std::filesystem::path& path, std::uint64_t map_bytes = 256 << 20) {
+std::unique_ptr<StateStore> open_store(const std::filesystem::path& path,
+                                       std::uint64_t map_bytes = 256 << 20) {
   StateOptions options;
   options.directory = path;
   options.map_bytes = map_bytes;
@@ -315,7 +316,8 @@ TEST(StateStore, KilledProcessLeavesItsLastCommit) {
     const std::uint64_t applied = store->progress().applied.value();
     EXPECT_GE(applied, told);
     EXPECT_EQ(checked->entries, 50 + applied);
-    for (int i = 0; i < 50; ++i) EXPECT_EQ(store->read(0, "key" + std::to_string(i))->value, std::to_string(applied));
+    for (int i = 0; i < 50; ++i)
+      EXPECT_EQ(store->read(0, "key" + std::to_string(i))->value, std::to_string(applied));
   }
 }
 
@@ -339,7 +341,8 @@ TEST(StateStore, DamageIsNoticed) {
   const auto filled = [](const std::filesystem::path& path) {
     auto store = open_store(path);
     store->begin_publish();
-    for (int i = 0; i < 200; ++i) store->put(1, "key" + std::to_string(i), "value-to-find-" + std::to_string(i));
+    for (int i = 0; i < 200; ++i)
+      store->put(1, "key" + std::to_string(i), "value-to-find-" + std::to_string(i));
     store->end_publish(at(5));
     EXPECT_TRUE(store->freeze());
     EXPECT_TRUE(store->commit());
@@ -351,7 +354,8 @@ TEST(StateStore, DamageIsNoticed) {
   std::string bytes((std::istreambuf_iterator<char>(in)), {});
   const std::size_t place = bytes.find("value-to-find-77");
   ASSERT_NE(place, std::string::npos);
-  for (std::size_t p = place; p != std::string::npos; p = bytes.find("value-to-find-77", p + 1)) bytes[p] = 'V';
+  for (std::size_t p = place; p != std::string::npos; p = bytes.find("value-to-find-77", p + 1))
+    bytes[p] = 'V';
   std::ofstream(data, std::ios::binary) << bytes;
   {
     auto store = open_store(directory.path());
@@ -367,7 +371,8 @@ TEST(StateStore, DamageIsNoticed) {
 
   Directory cut;
   filled(cut.path());
-  std::filesystem::resize_file(cut.path() / "data.mdb", 3 * static_cast<std::uintmax_t>(::sysconf(_SC_PAGESIZE)));
+  std::filesystem::resize_file(cut.path() / "data.mdb",
+                               3 * static_cast<std::uintmax_t>(::sysconf(_SC_PAGESIZE)));
   const auto opened = StateStore::open({cut.path(), 64 << 20, false});
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().number, 3301);
