@@ -29,7 +29,9 @@ void Pipeline::commit_loop() {
       continue;
     }
     if (earliest->not_before > Clock::now()) {
-      wake_committer_.wait_until(lock, earliest->not_before);
+      // A copy: the list may grow while this waits, and the wait reads its deadline again afterwards.
+      const Clock::time_point deadline = earliest->not_before;
+      wake_committer_.wait_until(lock, deadline);
       continue;
     }
     Commit commit = std::move(*earliest);
