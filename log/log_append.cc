@@ -16,6 +16,11 @@ namespace {
 // come, and queues nothing while it sits in a sync: a single submitter of 64 KiB batches did one sync
 // a batch with 256 KiB here, and a tenth of that with the hand-over.
 constexpr std::size_t kInlineBytesMax = std::size_t{32} << 10;
+// Up to this many batches it syncs too: their senders wait for the answer, so nothing is lost while the
+// caller sits in the sync (50 connections with one event each: 96 k events/s, 78 k with a hand-over).
+constexpr std::size_t kInlineBatchesMax = 64;
+// Groups that the caller adds behind a running sync before it leaves the writing to the writer thread.
+constexpr std::size_t kInlineGroupsMax = 16;
 // The writer waits while this much is written but not durable.
 constexpr std::size_t kUnsyncedBytesMax = 2 * limits::kGroupBytesMax;
 // W is persisted between one and two of these after the last commit.
@@ -223,6 +228,7 @@ Expected<Offset> LogImpl::append_system(std::string key, std::string value) {
 
 void LogImpl::pump() {
   std::deque<Pending> work;
+  bool sync_here = false;
   {
     std::lock_guard guard(queue_mutex_);
     if (queue_.empty() || fatal_) {
@@ -230,26 +236,31 @@ void LogImpl::pump() {
       return;
     }
     // The margin keeps a roll, which may wait for the preparer, off the caller's thread.
-    const bool idle = !writing_ && !syncing_ && written_.empty() && queue_bytes_ <= kInlineBytesMax &&
-                      write_at_ + queue_bytes_ + 2 * kInlineBytesMax < capacity_;
-    if (!idle) {
+    const bool small = queue_bytes_ <= kInlineBytesMax && written_.size() < kInlineGroupsMax &&
+                       write_at_ + queue_bytes_ + 2 * kInlineBytesMax < capacity_;
+    if (writing_ || !small) {
       if (!writing_) writer_wake_.notify_one();
       return;
     }
+    // Behind a running sync the caller still writes: the next group forms without waking anybody.
+    sync_here = !syncing_ && written_.empty() && queue_.size() <= kInlineBatchesMax &&
+                options_.durability != Durability::kWritten;
     writing_ = true;
     work.swap(queue_);
     queue_bytes_ = 0;
   }
   std::vector<Group> groups;
   write_all(std::move(work), groups);
-  const bool written_only = options_.durability == Durability::kWritten;
   {
     std::lock_guard guard(queue_mutex_);
     writing_ = false;
     if (!queue_.empty()) writer_wake_.notify_one();
-    if (written_only) {
-      for (Group& group : groups) written_.push_back(std::move(group));
-      sync_wake_.notify_one();
+    if (!sync_here) {
+      for (Group& group : groups) {
+        unsynced_bytes_ += group.bytes;
+        written_.push_back(std::move(group));
+      }
+      if (!syncing_) sync_wake_.notify_one();
       return;
     }
     syncing_ = true;

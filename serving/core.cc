@@ -19,6 +19,8 @@ namespace {
 
 constexpr milliseconds kAcceptBackoff{100};
 constexpr int kBacklog = 4'096;
+// Passes of the event loop that may join one group of appends; each costs about a microsecond.
+constexpr unsigned kGatherPassesMax = 8;
 
 int open_spare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
@@ -171,7 +173,17 @@ void Core::end_of_pass() {
   pass_posted_ = false;
   // Answers that are ready do not wait for the sync that pump() may do itself.
   flush_dirty();
-  if (!std::exchange(appends_submitted_, false)) return;
+  if (appends_submitted_ == 0) return;
+  // While appends of several connections keep coming in, one more pass joins the group: clients that
+  // answer an acknowledgement with the next event otherwise split into two halves, each waiting for
+  // the other's sync. A single append never waits.
+  if (appends_submitted_ > std::max<std::size_t>(appends_seen_, 1) && gathering_ < kGatherPassesMax) {
+    appends_seen_ = appends_submitted_;
+    ++gathering_;
+    return schedule_pass();
+  }
+  appends_submitted_ = appends_seen_ = 0;
+  gathering_ = 0;
   mailbox_->begin_inline();
   log_.pump();
   mailbox_->end_inline();

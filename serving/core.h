@@ -120,7 +120,9 @@ class Core {
   std::size_t append_bytes_ = 0;
   Deadline armed_ = kNever;
   bool pass_posted_ = false;
-  bool appends_submitted_ = false;
+  std::size_t appends_submitted_ = 0;  // Since the last pump.
+  std::size_t appends_seen_ = 0;       // Of them, when end_of_pass() looked last.
+  unsigned gathering_ = 0;             // Passes that the pump was put off for.
   bool draining_ = false;
   std::function<void()> drained_;
 

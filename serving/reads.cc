@@ -29,7 +29,7 @@ Expected<Offset> first_offset(log::Log& log, TopicId topic, const ReadMessage& m
       }
       return std::max(Offset(offset), log.start());
     }
-    case ReadFromKind::kEnd: return log.durable_end();
+    case ReadFromKind::kEnd: break;  // Resolved when the request came.
     case ReadFromKind::kLast:
       if (message.value < 0) return fail(ErrorCode::kInvalid, 1011, "a count of last events cannot be negative");
       return log.offset_before_end(topic, static_cast<std::uint64_t>(message.value));
@@ -128,6 +128,11 @@ void Reads::handle(Connection& connection, std::uint64_t request_id, Bytes paylo
   request.topic = message->topic;
   request.message = *message;
   request.message.topic = {};
+  if (message->from == ReadFromKind::kEnd) {
+    // Where the log ends now, not when a thread gets to it: what comes meanwhile is news.
+    request.message.from = ReadFromKind::kOffset;
+    request.message.value = static_cast<std::int64_t>(log_.durable_end().value());
+  }
   if (message->wait_ms != 0) {
     request.deadline = Clock::now() + std::chrono::milliseconds(std::min(message->wait_ms, kWaitMax));
   }

@@ -190,7 +190,7 @@ void Core::submit_append(Connection& connection, log::AppendBatch batch, std::ui
     mailbox->append_done({id, slot, bytes, std::move(result)});
   });
   mailbox_->end_inline();
-  appends_submitted_ = true;
+  ++appends_submitted_;
   schedule_pass();
 }
 
