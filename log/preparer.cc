@@ -200,7 +200,7 @@ void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
       KAPPA_TRY(const ManifestEntry entry, seal_segment(options_.files, job));
       next.sealed.push_back(entry);
       KAPPA_CHECK_OK(options_.files.replace_whole(options_.directory / kManifestName, encode_manifest(next)));
-      remember_sealed(job.file, entry.file_bytes);
+      remember_sealed(job, entry.file_bytes);
       return {};
     };
     Status done = work();
@@ -219,11 +219,13 @@ void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
 }
 
 // Memory that an old segment gives back is warm: the next prepared file takes it over.
-void Preparer::remember_sealed(std::shared_ptr<File> file, std::uint64_t bytes) {
+void Preparer::remember_sealed(SealJob job, std::uint64_t bytes) {
   cached_bytes_ += bytes;
-  cached_.push_back({std::move(file), bytes});
+  cached_.push_back({std::move(job), bytes});
   while (cached_bytes_ > options_.cached_bytes) {
-    cached_.front().file->forget_cache();
+    // Mapped pages stay: a reader that is still there keeps its own mapping.
+    cached_.front().job.segment->drop_caches();
+    cached_.front().job.file->forget_cache();
     cached_bytes_ -= cached_.front().bytes;
     cached_.pop_front();
   }

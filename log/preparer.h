@@ -59,7 +59,7 @@ class Preparer {
  private:
   void run();
   void seal_queued(std::unique_lock<std::mutex>& lock);
-  void remember_sealed(std::shared_ptr<File> file, std::uint64_t bytes);
+  void remember_sealed(SealJob job, std::uint64_t bytes);
   void prepare_one(std::unique_lock<std::mutex>& lock);
   Expected<PreparedFile> make(std::uint64_t bytes, bool background);
   Expected<PreparedFile> reuse(const std::filesystem::path& path);
@@ -73,7 +73,7 @@ class Preparer {
   std::deque<PreparedFile> prepared_;
   std::deque<SealJob> seals_;
   struct Sealed {
-    std::shared_ptr<File> file;
+    SealJob job;
     std::uint64_t bytes;
   };
   std::deque<Sealed> cached_;       // This thread's: the latest sealed segments, oldest first.

@@ -201,27 +201,29 @@ Status ClientImpl::send_append(std::string_view topic, ClientBatch batch) {
   AppendMessage message;
   message.topic = topic;
   message.count = batch.count;
-  message.uncompressed_length = static_cast<std::uint32_t>(batch.body.size());
+  std::string_view body = batch.borrowed_body.empty() ? std::string_view(batch.body) : batch.borrowed_body;
+  message.uncompressed_length = static_cast<std::uint32_t>(body.size());
   message.producer_id = batch.producer_id;
   message.producer_epoch = batch.producer_epoch;
   message.producer_sequence = batch.producer_sequence;
-  if (batch.compress && info_.zstd && !batch.body.empty()) {
-    std::string compressed = compress_body(batch.body);
-    if (compressed.size() < batch.body.size()) {
+  if (batch.compress && info_.zstd && !body.empty()) {
+    std::string compressed = compress_body(body);
+    if (compressed.size() < body.size()) {
       batch.body = std::move(compressed);
+      body = batch.body;
       message.codec = Codec::kZstd;
     }
   }
-  message.body = batch.body;
-  message.body_hash = hash_body(as_bytes(batch.body));
-  if (topic.size() + batch.body.size() + kAppendFixedBytes + sizeof(std::uint32_t) > kPayloadBytesMax) {
+  message.body = body;
+  message.body_hash = hash_body(as_bytes(body));
+  if (topic.size() + body.size() + kAppendFixedBytes + sizeof(std::uint32_t) > kPayloadBytesMax) {
     return fail(ErrorCode::kTooLarge, 1007, "the batch does not fit into a frame", "send smaller batches");
   }
   out_.clear();
   const std::uint64_t id = next_id_++;
   encode_append(message, id, out_);
   appends_.push_back({id, batch.count, std::nullopt});
-  if (auto sent = socket_.send(out_, batch.body, until); !sent) return broken(std::move(sent).error());
+  if (auto sent = socket_.send(out_, body, until); !sent) return broken(std::move(sent).error());
   return {};
 }
 

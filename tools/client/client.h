@@ -83,7 +83,8 @@ struct AppendResult {
 
 // A batch ready to be sent. The client computes the body hash.
 struct ClientBatch {
-  std::string body;  // From BatchBuilder::take().
+  std::string body;              // From BatchBuilder::take().
+  std::string_view borrowed_body;  // Instead of `body`: read only until send_append() returns.
   std::uint32_t count = 0;
   bool compress = false;  // zstd, if the server has it.
   ProducerId producer_id;
