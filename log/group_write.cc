@@ -109,7 +109,7 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
     emit(header, std::move(body));
   };
 
-  bool need_snapshot = write_at_ == kSegmentHeaderBytes && gather.bytes == 0;
+  bool need_snapshot = (write_at_ == kSegmentHeaderBytes || snapshot_due_) && gather.bytes == 0;
   while (!work.empty() && gather.bytes < limits::kGroupBytesMax) {
     Pending& pending = work.front();
     AppendBatch& batch = pending.batch;
@@ -151,7 +151,7 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
     if (need_snapshot) {
       for (std::string& part : state_.snapshot())
         emit_control(BatchKind::kSnapshot, kSystemTopic, std::move(part));
-      need_snapshot = false;
+      need_snapshot = snapshot_due_ = false;
     }
     const std::size_t needed = pending.bytes() + 2 * kBatchAlignment +
                                (topic.registered ? 0 : kBatchHeaderBytes + topic.name.size());
@@ -229,6 +229,7 @@ Status LogImpl::write_group(std::deque<Pending>& work, Group& group) {
     group.end_offset = Offset(written_offset_.load());
     return {};
   }
+  if (held_seal_) group.seal_before = std::exchange(held_seal_, std::nullopt);
   active_->change_index([&](SegmentIndex& index) {
     for (const Gather::Added& added : gather.added) index.add(added.header, added.hash, added.at);
   });

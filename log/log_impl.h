@@ -154,6 +154,10 @@ class LogImpl final : public Log {
   std::uint64_t write_at_ = 0;
   std::uint64_t capacity_ = 0;
   std::uint64_t previous_hash_ = 0;
+  // After a crash between a roll and its first sync: the segment has no whole snapshot yet, so the one
+  // before, which recovery still needs, is sealed only behind the first group.
+  bool snapshot_due_ = false;
+  std::optional<SealJob> held_seal_;
   std::string arena_;  // Headers and small bodies of the group being written; kept for its capacity.
 
   mutable std::mutex queue_mutex_;

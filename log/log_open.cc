@@ -123,10 +123,17 @@ Status LogImpl::start_writing(Recovered& recovered) {
         full_.reset();
       },
       [this](Error error) { set_fatal(error); });
+  // Events follow a segment's snapshot: without one, the snapshot may be missing or cut.
+  const bool has_events = state_.next_offset > active_->header().base_offset;
   for (std::size_t i = segments_.size() - recovered.unsealed; i + 1 < segments_.size(); ++i) {
     auto segment = segments_.at(i);
     KAPPA_TRY(std::shared_ptr<File> file, files_.open(segment->path(), OpenMode::kReadWrite));
-    preparer_->seal({segment, file});
+    if (has_events || i + 2 < segments_.size()) {
+      preparer_->seal({segment, file});
+    } else {
+      snapshot_due_ = true;
+      held_seal_ = SealJob{segment, file};
+    }
   }
   writer_thread_ = std::thread([this] { writer_loop(); });
   sync_thread_ = std::thread([this] { sync_loop(); });

@@ -353,6 +353,59 @@ TEST_F(RecoveryOfSegments, SealThatACrashCutShortIsFinished) {
   EXPECT_TRUE(verify_all().damage.empty());
 }
 
+// Symptom of the bug: after a SIGKILL between a roll and the first group of the new segment, the next
+// opening sealed the segment before, and the one after that had lost every topic, record and producer.
+TEST_F(RecoveryOfSegments, SegmentWithoutItsSnapshotDoesNotLoseTheTables) {
+  write_segments();
+  TopicId topic;
+  const ProducerId producer(77);
+  {
+    auto log = open();
+    topic = *log->ensure_topic("numbered");
+    auto first = batch(topic, {"a", "b"});
+    first.producer_id = producer;
+    ASSERT_TRUE(log->append(std::move(first)));
+    ASSERT_TRUE(log->append_system("key", "value"));
+  }
+  // A new last segment that has its header page and its name, and nothing else.
+  const auto last = files_ending(".segment").back();
+  const auto header = decode_segment_header(as_bytes(load(last)));
+  ASSERT_TRUE(header);
+  SegmentHeader next = *header;
+  {
+    options_.read_only = true;
+    auto log = open();
+    next.number = header->number + 1;
+    next.base_offset = log->durable_end();
+    next.base_position = log->status().durable_position;
+    next.previous_header_hash = log->mark(log->durable_end())->header_hash;
+    options_.read_only = false;
+  }
+  std::string fresh = encode_segment_header(next);
+  fresh.resize(32 << 10);
+  store(options_.directory / segment_name(next.number, next.base_offset), fresh);
+  for (int opening = 0; opening < 3; ++opening) {
+    auto log = open();
+    ASSERT_FALSE(log->status().damage) << *log->status().damage;
+    EXPECT_EQ(log->producer(topic, producer).next_sequence, 2u) << "opening " << opening;
+    ASSERT_TRUE(log->find_topic("numbered")) << "opening " << opening;
+    ASSERT_EQ(log->system_records().size(), 1u) << "opening " << opening;
+  }
+  {
+    auto log = open();
+    auto more = batch(topic, {"c"});
+    more.producer_id = producer;
+    more.producer_sequence = 2;
+    ASSERT_TRUE(log->append(std::move(more)));
+  }
+  {
+    auto log = open();
+    EXPECT_EQ(log->producer(topic, producer).next_sequence, 3u);
+    EXPECT_EQ(log->system_records().size(), 1u);
+  }
+  EXPECT_TRUE(verify_all().damage.empty());
+}
+
 TEST_F(RecoveryOfSegments, SegmentWithoutItsFirstSyncIsTakenBack) {
   write_segments();
   // A crash just after the roll: the new segment's bytes are not all there, W is at its base or before.
