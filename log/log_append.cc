@@ -235,11 +235,12 @@ void LogImpl::pump() {
       if (!queue_.empty()) writer_wake_.notify_one();
       return;
     }
+    if (writing_) return;  // Whoever writes looks at the queue when it is done; it owns what follows.
     // The margin keeps a roll, which may wait for the preparer, off the caller's thread.
     const bool small = queue_bytes_ <= kInlineBytesMax && written_.size() < kInlineGroupsMax &&
                        write_at_ + queue_bytes_ + 2 * kInlineBytesMax < capacity_;
-    if (writing_ || !small) {
-      if (!writing_) writer_wake_.notify_one();
+    if (!small) {
+      writer_wake_.notify_one();
       return;
     }
     // Behind a running sync the caller still writes: the next group forms without waking anybody.
