@@ -364,6 +364,19 @@ Status Tree::write(std::span<const StateEntry* const> entries, const Progress& p
   }
   if (const int code = mdb_txn_commit(transaction); code != 0) return failed(code, "cannot commit");
   meta_ = meta;
+  // Pages that a transaction took and gave back are counted but never written: the file may end before
+  // them. Opening compares the size, so the file is made as long as its pages.
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_env_info(environment_, &info);
+  mdb_env_stat(environment_, &stat);
+  const auto needed = static_cast<off_t>((info.me_last_pgno + 1) * stat.ms_psize);
+  int descriptor = -1;
+  struct stat file{};
+  if (mdb_env_get_fd(environment_, &descriptor) == 0 && ::fstat(descriptor, &file) == 0 && file.st_size < needed &&
+      ::ftruncate(descriptor, needed) != 0) {
+    return fail_errno(3302, "cannot extend " + (directory_ / "data.mdb").string(), errno);
+  }
   return {};
 }
 
