@@ -9,6 +9,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,7 +28,7 @@ class Shell:
 
     def expect(self, wanted):
         """Reads until `wanted` appears; gives what came before it."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while wanted not in self.text:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self.master], [], [], left)[0]:
@@ -47,8 +48,33 @@ class Shell:
         for one in wanted:
             self.expect(one)
 
-    def end(self):
-        code = self.process.wait()
+    def ask_until(self, text, wanted):
+        """Asks again until the answer has `wanted`: for what becomes true in the background."""
+        deadline = time.monotonic() + 60
+        while True:
+            self.send(text)
+            if wanted in self.expect("kappa> "):
+                return
+            if time.monotonic() > deadline:
+                raise kappa.Failure(f"{text!r} never answered {wanted!r}")
+
+    def await_line_editor(self):
+        """Until the terminal is the line editor's: the prompt may be printed a moment before, and what is
+        typed in between is the terminal's to interpret (Ctrl-D would become a character)."""
+        deadline = time.monotonic() + 60
+        while termios.tcgetattr(self.master)[3] & termios.ICANON:
+            if time.monotonic() > deadline:
+                raise kappa.Failure("the shell never took the terminal")
+            os.sched_yield()
+
+    def end(self, text):
+        self.await_line_editor()
+        self.send(text)
+        try:
+            code = self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise kappa.Failure(f"{text!r} did not end the shell") from None
         os.close(self.master)
         if code != 0:
             raise kappa.Failure(f"the shell ended with {code}")
@@ -65,19 +91,17 @@ def main():
         shell.ask("n BIGINT);\n", "CREATE STREAM\r\n", "kappa> ")
         shell.ask("CREATE MATERIALIZED VIEW v AS SELECT page, sum(n) AS total FROM hits GROUP BY page;\n", "kappa> ")
         shell.ask("SELECT * FROM nowhere;\n", "error K2003", "^~~~~~~", "kappa> ")
-        shell.ask(".views\n", "live", "kappa> ")
+        shell.ask_until(".views\n", "live")
         shell.ask(".nonsense\n", "no command .nonsense", "kappa> ")
         shell.ask("SELECT 'a;b' AS text, total FROM v WHERE page = '/p1';\n", "145", "kappa> ")
         shell.ask("\\?\n", "Ctrl-D", "kappa> ")
-        shell.send("\\q\n")
-        shell.end()
+        shell.end("\\q\n")
 
         again = Shell(server, scratch.path)
         again.expect("kappa> ")
         again.ask("\x1b[A", "page = '/p1';")  # Up: the last statement of the shell before.
         again.ask("\n", "145", "kappa> ")
-        again.send("\x04")
-        again.end()
+        again.end("\x04")
         server.stop()
     print("the shell keeps its promises")
     return 0
