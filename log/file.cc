@@ -4,13 +4,13 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <utility>
+
+#include "log/system_calls.h"
 
 namespace kappa::log {
 namespace {
@@ -35,25 +35,27 @@ auto uninterrupted(Call call) {
 
 class RealMapping final : public Mapping {
  public:
-  RealMapping(void* base, std::size_t size) : base_(base), size_(size) {}
+  RealMapping(SystemCalls& calls, void* base, std::size_t size) : calls_(calls), base_(base), size_(size) {}
   RealMapping(const RealMapping&) = delete;
   RealMapping& operator=(const RealMapping&) = delete;
   ~RealMapping() override {
-    if (base_ != nullptr) ::munmap(base_, size_);
+    if (base_ != nullptr) calls_.munmap(base_, size_);
   }
   [[nodiscard]] Bytes bytes() const override { return {static_cast<const std::byte*>(base_), size_}; }
 
  private:
+  SystemCalls& calls_;
   void* base_;
   std::size_t size_;
 };
 
 class RealFile final : public File {
  public:
-  RealFile(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
+  RealFile(SystemCalls& calls, int descriptor, std::filesystem::path path)
+      : calls_(calls), descriptor_(descriptor), path_(std::move(path)) {}
   RealFile(const RealFile&) = delete;
   RealFile& operator=(const RealFile&) = delete;
-  ~RealFile() override { ::close(descriptor_); }
+  ~RealFile() override { calls_.close(descriptor_); }
 
   Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
     // After a short write the rest of the broken piece goes first, alone.
@@ -64,13 +66,13 @@ class RealFile final : public File {
       if (skip != 0) {
         const iovec& piece = pieces[index];
         n = uninterrupted([&] {
-          return ::pwrite(descriptor_, static_cast<const char*>(piece.iov_base) + skip, piece.iov_len - skip,
+          return calls_.pwrite(descriptor_, static_cast<const char*>(piece.iov_base) + skip, piece.iov_len - skip,
                           static_cast<off_t>(at));
         });
       } else {
         const std::size_t count = std::min<std::size_t>(pieces.size() - index, IOV_MAX);
         n = uninterrupted([&] {
-          return ::pwritev(descriptor_, &pieces[index], static_cast<int>(count), static_cast<off_t>(at));
+          return calls_.pwritev(descriptor_, &pieces[index], static_cast<int>(count), static_cast<off_t>(at));
         });
       }
       if (n < 0) return file_error("write", path_, errno);
@@ -90,7 +92,7 @@ class RealFile final : public File {
     std::size_t done = 0;
     while (done < out.size()) {
       const ssize_t n = uninterrupted([&] {
-        return ::pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(at + done));
+        return calls_.pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(at + done));
       });
       if (n < 0) return file_error("read", path_, errno);
       if (n == 0) break;
@@ -101,13 +103,13 @@ class RealFile final : public File {
 
   Status fdatasync() override {
     // Not repeated on EINTR either: Linux does not give it, and a second call could hide a loss.
-    if (::fdatasync(descriptor_) != 0) return file_error("fdatasync", path_, errno);
+    if (calls_.fdatasync(descriptor_) != 0) return file_error("fdatasync", path_, errno);
     return {};
   }
 
   Status allocate(std::uint64_t bytes) override {
     const int result =
-        uninterrupted([&] { return ::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)); });
+        uninterrupted([&] { return calls_.fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)); });
     if (result == 0) return {};
     // File systems without fallocate still get their zeros written by the caller.
     if (errno == EOPNOTSUPP) return truncate(bytes);
@@ -115,23 +117,23 @@ class RealFile final : public File {
   }
 
   Status truncate(std::uint64_t bytes) override {
-    if (uninterrupted([&] { return ::ftruncate(descriptor_, static_cast<off_t>(bytes)); }) != 0)
+    if (uninterrupted([&] { return calls_.ftruncate(descriptor_, static_cast<off_t>(bytes)); }) != 0)
       return file_error("truncate", path_, errno);
     return {};
   }
 
   Expected<std::uint64_t> size() override {
     struct stat info{};
-    if (::fstat(descriptor_, &info) != 0) return file_error("stat", path_, errno);
+    if (calls_.fstat(descriptor_, &info) != 0) return file_error("stat", path_, errno);
     return static_cast<std::uint64_t>(info.st_size);
   }
 
   Expected<std::shared_ptr<const Mapping>> map() override {
     KAPPA_TRY(const std::uint64_t bytes, size());
-    if (bytes == 0) return std::make_shared<const RealMapping>(nullptr, 0);
-    void* base = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor_, 0);
+    if (bytes == 0) return std::make_shared<const RealMapping>(calls_, nullptr, 0);
+    void* base = calls_.mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor_, 0);
     if (base == MAP_FAILED) return file_error("map", path_, errno);
-    return std::make_shared<const RealMapping>(base, bytes);
+    return std::make_shared<const RealMapping>(calls_, base, bytes);
   }
 
   void forget_cache() override {
@@ -141,19 +143,21 @@ class RealFile final : public File {
 
   Expected<bool> lock(bool exclusive) override {
     const int result =
-        uninterrupted([&] { return ::flock(descriptor_, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB); });
+        uninterrupted([&] { return calls_.flock(descriptor_, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB); });
     if (result == 0) return true;
     if (errno == EWOULDBLOCK) return false;
     return file_error("lock", path_, errno);
   }
 
  private:
+  SystemCalls& calls_;
   int descriptor_;
   std::filesystem::path path_;
 };
 
 class RealFileSystem final : public FileSystem {
  public:
+  explicit RealFileSystem(SystemCalls& calls) : calls_(calls) {}
   Expected<std::unique_ptr<File>> open(const std::filesystem::path& path, OpenMode mode) override {
     int flags = O_CLOEXEC;
     switch (mode) {
@@ -162,47 +166,59 @@ class RealFileSystem final : public FileSystem {
       case OpenMode::kCreate: flags |= O_RDWR | O_CREAT; break;
       case OpenMode::kCreateEmpty: flags |= O_RDWR | O_CREAT | O_TRUNC; break;
     }
-    const int descriptor = uninterrupted([&] { return ::open(path.c_str(), flags, 0644); });
+    const int descriptor = uninterrupted([&] { return calls_.open(path.c_str(), flags, 0644); });
     if (descriptor < 0) return file_error("open", path, errno);
-    return std::make_unique<RealFile>(descriptor, path);
+    return std::make_unique<RealFile>(calls_, descriptor, path);
   }
 
   Status rename(const std::filesystem::path& from, const std::filesystem::path& to) override {
-    if (::rename(from.c_str(), to.c_str()) != 0) return file_error("rename", from, errno);
+    if (calls_.rename(from.c_str(), to.c_str()) != 0) return file_error("rename", from, errno);
     return {};
   }
 
   Status unlink(const std::filesystem::path& path) override {
-    if (::unlink(path.c_str()) != 0) return file_error("remove", path, errno);
+    if (calls_.unlink(path.c_str()) != 0) return file_error("remove", path, errno);
     return {};
   }
 
   Status sync_directory(const std::filesystem::path& path) override {
     const int descriptor =
-        uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+        uninterrupted([&] { return calls_.open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); });
     if (descriptor < 0) return file_error("open", path, errno);
-    const int result = ::fsync(descriptor);
+    const int result = calls_.fsync(descriptor);
     const int code = errno;
-    ::close(descriptor);
+    calls_.close(descriptor);
     if (result != 0) return file_error("fsync", path, code);
     return {};
   }
 
   Status create_directory(const std::filesystem::path& path) override {
-    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST)
+    if (calls_.mkdir(path.c_str(), 0755) != 0 && errno != EEXIST)
       return file_error("create directory", path, errno);
     return {};
   }
 
   Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
     std::vector<std::string> names;
-    std::error_code code;
-    for (std::filesystem::directory_iterator it(path, code), end; !code && it != end; it.increment(code))
-      names.push_back(it->path().filename().string());
-    if (code) return file_error("list", path, code.value());
+    DIR* directory = calls_.opendir(path.c_str());
+    if (directory == nullptr) return file_error("list", path, errno);
+    int code = 0;
+    for (;;) {
+      errno = 0;
+      const dirent* entry = calls_.readdir(directory);
+      code = errno;
+      if (entry == nullptr) break;
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") names.emplace_back(name);
+    }
+    ::closedir(directory);
+    if (code != 0) return file_error("list", path, code);
     std::sort(names.begin(), names.end());
     return names;
   }
+
+ private:
+  SystemCalls& calls_;
 };
 
 }  // namespace
@@ -230,8 +246,12 @@ Status FileSystem::replace_whole(const std::filesystem::path& path, std::string_
 }
 
 FileSystem& real_file_system() {
-  static RealFileSystem instance;
+  static RealFileSystem instance(plain_system_calls());
   return instance;
+}
+
+std::unique_ptr<FileSystem> make_real_file_system(SystemCalls& calls) {
+  return std::make_unique<RealFileSystem>(calls);
 }
 
 }  // namespace kappa::log

@@ -90,4 +90,8 @@ class FileSystem {
 // The operating system's. Lives as long as the process; no state.
 [[nodiscard]] FileSystem& real_file_system();
 
+class SystemCalls;  // log/system_calls.h
+// The same code over other system calls, which must outlive it and every file and mapping it gave.
+[[nodiscard]] std::unique_ptr<FileSystem> make_real_file_system(SystemCalls& calls);
+
 }  // namespace kappa::log
