@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <utility>
@@ -48,6 +49,13 @@ class RealMapping final : public Mapping {
   void* base_;
   std::size_t size_;
 };
+
+// Aligned as unbuffered I/O wants it; one piece is large enough for the device.
+constexpr std::size_t kZeroBytes = std::size_t{1} << 20;
+Bytes zeros() {
+  alignas(4096) static const std::array<std::byte, kZeroBytes> bytes{};
+  return bytes;
+}
 
 class RealFile final : public File {
  public:
@@ -114,6 +122,16 @@ class RealFile final : public File {
     // File systems without fallocate still get their zeros written by the caller.
     if (errno == EOPNOTSUPP) return truncate(bytes);
     return file_error("allocate", path_, errno);
+  }
+
+  Status write_zeros(std::uint64_t at, std::uint64_t bytes) override {
+    const int flags = ::fcntl(descriptor_, F_GETFL);
+    // Refused by file systems without unbuffered I/O: then through the cache.
+    const bool direct = flags >= 0 && ::fcntl(descriptor_, F_SETFL, flags | O_DIRECT) == 0;
+    Status written = File::write_zeros(at, bytes);
+    if (direct) static_cast<void>(::fcntl(descriptor_, F_SETFL, flags));
+    if (!written && direct && written.error().system_errno == EINVAL) written = File::write_zeros(at, bytes);
+    return written;
   }
 
   Status truncate(std::uint64_t bytes) override {
@@ -222,6 +240,14 @@ class RealFileSystem final : public FileSystem {
 };
 
 }  // namespace
+
+Status File::write_zeros(std::uint64_t at, std::uint64_t bytes) {
+  for (std::uint64_t done = 0; done < bytes; done += kZeroBytes) {
+    KAPPA_CHECK_OK(
+        pwrite(zeros().first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroBytes, bytes - done))), at + done));
+  }
+  return {};
+}
 
 Expected<std::string> FileSystem::read_whole(const std::filesystem::path& path, std::size_t bytes_max) {
   KAPPA_TRY(const auto file, open(path, OpenMode::kRead));

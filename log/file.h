@@ -41,6 +41,9 @@ class File {
   virtual Status fdatasync() = 0;
   // Reserves space for [0, bytes) and extends the file to it.
   virtual Status allocate(std::uint64_t bytes) = 0;
+  // Writes zeros to [at, at + bytes), past the page cache where the system can: nobody reads them, and
+  // copying them costs as much as copying data. Both multiples of 4096. One thread at a time has the file.
+  virtual Status write_zeros(std::uint64_t at, std::uint64_t bytes);
   virtual Status truncate(std::uint64_t bytes) = 0;
   [[nodiscard]] virtual Expected<std::uint64_t> size() = 0;
   [[nodiscard]] virtual Expected<std::shared_ptr<const Mapping>> map() = 0;

@@ -1,6 +1,7 @@
 // The writer role: turns queued batches into one group with offsets, sequences and positions, and
 // writes it with one pwritev. Rolls to the next segment when the current one is full.
 #include <algorithm>
+#include <array>
 
 #include "log/log_impl.h"
 
@@ -12,6 +13,9 @@ constexpr std::size_t kCopyBytesMax = std::size_t{4} << 10;
 constexpr std::size_t kFooterFixedReserve = 4096;
 constexpr std::size_t kFooterTopicReserve = 24;
 constexpr std::uint64_t kZeroPadding = 0;
+// Writes end with a whole page of this size, which every system's page size divides or multiplies.
+constexpr std::uint64_t kPageBytes = 4096;
+constexpr std::array<std::byte, kPageBytes> kZeroPage{};
 
 std::string describe(const ProducerTable::Key& key) {
   return "producer " + std::to_string(key.producer.value()) + " in topic " +
@@ -238,6 +242,11 @@ Status LogImpl::write_group(std::deque<Pending>& work, Group& group) {
   for (const Gather::Piece& piece : gather.pieces)
     pieces.push_back(
         {piece.data != nullptr ? const_cast<void*>(piece.data) : arena_.data() + piece.at, piece.bytes});
+  // The rest of the last page is zeros on disk already; written again, the page is whole, and the
+  // kernel does not read the old one first.
+  const std::uint64_t after = write_at_ + gather.bytes;
+  const std::uint64_t page_end = std::min(capacity_, (after + kPageBytes - 1) / kPageBytes * kPageBytes);
+  if (page_end > after) pieces.push_back({const_cast<std::byte*>(kZeroPage.data()), page_end - after});
   for (;;) {
     const Status written = active_file_->pwritev(pieces, write_at_);
     if (written) break;

@@ -19,11 +19,6 @@ constexpr std::string_view kPreparedPrefix = "prepared-";
 constexpr const char* kReadySuffix = ".ready";
 constexpr const char* kUnfinishedSuffix = ".unfinished";
 
-Bytes zero_piece() {
-  static const std::string zeros(kZeroPieceBytes, '\0');
-  return as_bytes(zeros);
-}
-
 }  // namespace
 
 Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job) {
@@ -98,9 +93,7 @@ Expected<PreparedFile> Preparer::make(std::uint64_t bytes, bool background) {
     KAPPA_TRY(prepared.file, options_.files.open(unfinished, OpenMode::kCreateEmpty));
     KAPPA_CHECK_OK(prepared.file->allocate(bytes));
     for (std::uint64_t at = 0; at < bytes; at += kZeroPieceBytes) {
-      KAPPA_CHECK_OK(prepared.file->pwrite(
-          zero_piece().first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroPieceBytes, bytes - at))),
-          at));
+      KAPPA_CHECK_OK(prepared.file->write_zeros(at, std::min<std::uint64_t>(kZeroPieceBytes, bytes - at)));
       if (!background) continue;
       if (at % kSyncPieceBytes == 0) KAPPA_CHECK_OK(prepared.file->fdatasync());
       std::unique_lock lock(mutex_);
