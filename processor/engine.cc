@@ -50,19 +50,36 @@ Status EngineImpl::start() {
   // Without every entry it is not known which directories are orphans.
   if (!options_.read_only && loaded.problems.empty()) remove_orphans();
 
+  std::uint64_t check_bytes = options_.check_at_open_bytes;
   auto views = std::make_shared<ViewMap>();
   std::vector<ViewPtr> feed;
   for (const auto& [name, entry] : catalog_->entries()) {
     if (!entry->view) continue;
     auto view = std::make_shared<LiveView>(entry, options_);
-    if (const Status opened = view->open(log_); !opened) {
+    if (const Status opened = view->open(log_, check_bytes); !opened) {
       spdlog::error("view \"{}\" failed: {}", name, to_string(opened.error()));
     }
     feed.push_back(view);
     views->emplace(name, std::move(view));
   }
   views_ = std::move(views);
+  std::vector<ViewPtr> unchecked;
+  for (const ViewPtr& view : feed) {
+    if (!view->failed() && view->checking()) unchecked.push_back(view);
+  }
   if (!options_.read_only) pipeline_ = std::make_unique<Pipeline>(log_, std::move(feed));
+  if (unchecked.empty()) return {};
+  checker_ = std::make_unique<StateChecker>(
+      std::move(unchecked), options_.check_bytes_per_second,
+      [this](LiveView& view, std::uint64_t generation, const Status& checked) {
+        if (!checked && pipeline_) {
+          pipeline_->report_damage(view, generation, checked.error());
+        } else if (!checked) {
+          static_cast<void>(view.mark_failed(checked.error(), generation));
+        } else if (pipeline_) {
+          pipeline_->state_checked();
+        }
+      });
   return {};
 }
 

@@ -30,6 +30,10 @@ struct EngineOptions {
   // Address space of one view's state: its greatest size. Together they must fit 47 bits, so the
   // default allows about 500 views.
   std::uint64_t state_bytes_max = std::uint64_t{1} << 38;
+  // States of at most so many bytes together are checked whole before the engine is open; larger ones
+  // beside the work, at check_bytes_per_second, and nothing is committed to them until then.
+  std::uint64_t check_at_open_bytes = std::uint64_t{64} << 20;
+  std::uint64_t check_bytes_per_second = std::uint64_t{256} << 20;
   bool read_only = false;                     // Views answer from what they have; nothing is applied.
 };
 
@@ -63,7 +67,9 @@ struct ViewStatus {
   std::string name;
   std::uint32_t version = 1;
   std::string state;                 // "live", "building", "failed", "paused".
-  std::string error;                 // When failed.
+  std::string error;                 // When failed, or why commits do not succeed at the moment.
+  std::string rebuilt;               // Why the state was made anew since opening; empty: it was not.
+  bool checked = true;               // False: the state that was opened is still being checked.
   Offset applied;
   Offset committed;
   std::uint64_t lag_events = 0;      // Durable end minus applied.

@@ -60,7 +60,8 @@ Status EngineImpl::append_and_add(CatalogRecord record, std::string_view name, C
   }
   auto view = std::make_shared<LiveView>(shared, options_);
   // The view exists from here on: if its state cannot be made, it says so in its status.
-  if (const Status opened = view->open(log_); !opened) {
+  std::uint64_t check_bytes = 0;  // Its state is new.
+  if (const Status opened = view->open(log_, check_bytes); !opened) {
     spdlog::error("view \"{}\" failed: {}", shared->name, to_string(opened.error()));
   }
   {

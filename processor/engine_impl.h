@@ -18,6 +18,7 @@
 #include "processor/pipeline.h"
 #include "processor/show.h"
 #include "processor/sql/compile.h"
+#include "processor/state_checker.h"
 
 namespace kappa::processor {
 
@@ -73,6 +74,7 @@ class EngineImpl final : public Engine {
   CatalogStatePtr catalog_ = std::make_shared<const CatalogState>();
   std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();
   std::unique_ptr<Pipeline> pipeline_;  // Null when read-only.
+  std::unique_ptr<StateChecker> checker_;  // Null when everything was checked at opening. Ends first.
 };
 
 }  // namespace kappa::processor

@@ -31,7 +31,7 @@ std::uint64_t decode_count(const std::optional<std::string>& value) {
 
 Status remove_directory(const std::filesystem::path& directory) {
   std::error_code error;
-  std::filesystem::remove_all(directory, error);
+  std::filesystem::remove_all(directory, error);  // Also a file that stands in its place.
   if (error) return fail_errno(3302, "cannot remove " + directory.string(), error.value());
   return {};
 }
@@ -49,11 +49,13 @@ LiveView::LiveView(CatalogEntryPtr entry, const EngineOptions& options)
       directory_(options.directory / state_directory_name(*entry_)),
       scan_(&scan_of(*entry_->view->root)) {}
 
-Status LiveView::open_state() {
+Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   StateOptions options;
   options.directory = directory_;
   options.map_bytes = options_.state_bytes_max;
   options.read_only = options_.read_only;
+  options.owner = state_owner(log.status().log_id, entry_->id, entry_->version);
+  options.check_bytes_max = check_bytes;
   KAPPA_TRY(store_, StateStore::open(std::move(options)));
   progress_ = store_->progress();
   row_count_ = progress_.rows;
@@ -90,7 +92,7 @@ Status LiveView::start_over(log::Log& log) {
   return {};
 }
 
-Status LiveView::open(log::Log& log) {
+Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
   const bool read_only = options_.read_only;
   // A view's first build covers at least the events before its own record in the log.
   build_end_.store((entry_->id + 1).value(), std::memory_order_relaxed);
@@ -100,7 +102,8 @@ Status LiveView::open(log::Log& log) {
     opened = fail(ErrorCode::kReadOnly, 2014, "view \"" + entry_->name + "\" has no state yet",
                   "start without --read-only once, so that it is built");
   } else {
-    opened = open_state();
+    opened = open_state(log, check_bytes);
+    if (opened && store_->checked()) check_bytes -= std::min(check_bytes, store_->opened_bytes());
     if (!opened && rebuildable(opened.error())) {
       why = to_string(opened.error());
     } else if (opened && progress_.started) {
@@ -123,7 +126,7 @@ Status LiveView::open(log::Log& log) {
                     "start without --read-only; the log has everything");
     } else {
       spdlog::warn("view \"{}\" is rebuilt from the log: {}", entry_->name, why);
-      return rebuild(log);
+      return make_new(log, why);
     }
   }
   if (opened && !read_only) opened = start_over(log);
@@ -135,12 +138,17 @@ Status LiveView::open(log::Log& log) {
   return opened;
 }
 
-Status LiveView::rebuild(log::Log& log) {
+Status LiveView::rebuild(log::Log& log, const std::string& why) {
   rebuilt_ = true;
+  return make_new(log, why);
+}
+
+Status LiveView::make_new(log::Log& log, const std::string& why) {
   {
     const std::lock_guard lock(mutex_);
     served_ = {};
     error_.reset();
+    rebuilt_why_ = why;
     ++generation_;
   }
   head_.reset();
@@ -148,7 +156,7 @@ Status LiveView::rebuild(log::Log& log) {
   progress_ = Progress{};
   visible_.store(0);
   Status status = remove_directory(directory_);
-  if (status) status = open_state();
+  if (status) status = open_state(log, 0);
   if (status) status = start_over(log);
   if (!status) mark_failed(status.error());
   return status;
@@ -182,6 +190,9 @@ Status LiveView::apply(const ScanChunk& chunk, const EventSource& source) {
   progress_.rows = row_count_;
   store_->end_publish(progress_);
   publish_visible();
+  if (checking()) {
+    waits_for_check_.store(store_->active_bytes() > options_.overlay_bytes_max, std::memory_order_relaxed);
+  }
   events_applied_.fetch_add(source.events(), std::memory_order_relaxed);
   return {};
 }
@@ -214,7 +225,7 @@ std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
 }
 
 bool LiveView::over_budget() const {
-  return store_->active_bytes() > 2 * options_.overlay_bytes_max && store_->has_frozen();
+  return store_->active_bytes() > 2 * options_.overlay_bytes_max && (store_->has_frozen() || !store_->checked());
 }
 
 Expected<bool> LiveView::freeze(log::Log& log) {
@@ -242,6 +253,15 @@ Status LiveView::commit() {
   commits_fail_.store(!status, std::memory_order_relaxed);
   if (status) commits_.fetch_add(1, std::memory_order_relaxed);
   return status;
+}
+
+Status LiveView::check_state(const std::function<bool(std::uint64_t)>& go_on) const {
+  std::shared_ptr<StateStore> store;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!error_) store = served_.store;
+  }
+  return store ? store->check(go_on) : Status{};
 }
 
 Expected<LiveView::Served> LiveView::served() const {
@@ -278,6 +298,7 @@ ViewStatus LiveView::status(log::Log& log) const {
   {
     const std::lock_guard lock(mutex_);
     serving = served_;
+    status.rebuilt = rebuilt_why_;
     if (error_) {
       status.state = "failed";
       status.error = to_string(*error_);
@@ -295,6 +316,7 @@ ViewStatus LiveView::status(log::Log& log) const {
   status.poison = progress.poison;
   status.conversion_failures = progress.conversion_failures;
   status.bytes_on_disk = serving.store->bytes_on_disk();
+  status.checked = serving.store->checked();
   const Offset end = log.durable_end();
   status.lag_events = end > progress.applied ? end - progress.applied : 0;
   if (status.lag_events > 0) {

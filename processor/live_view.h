@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -44,7 +45,9 @@ class LiveView {
   // Opens the state, or makes it new: when there is none, when it is damaged or unreadable, or when
   // it does not belong to this log's prefix (then it is deleted, and a warning logged). Read-only
   // never deletes and never makes new. On an error the view is failed() and stays in the catalog.
-  [[nodiscard]] Status open(log::Log& log);
+  // `check_bytes`: a state of at most so many bytes is checked whole before it is used; what that took is
+  // taken off. A larger one is checked by check_state().
+  [[nodiscard]] Status open(log::Log& log, std::uint64_t& check_bytes);
 
   // --- processor thread ---
   [[nodiscard]] const Plan& scan() const { return *scan_; }
@@ -53,7 +56,7 @@ class LiveView {
   // After an error the view is failed.
   [[nodiscard]] Status apply(const ScanChunk& chunk, const EventSource& source);
   // Starts the state over from the start of the log. After an error the view is failed.
-  [[nodiscard]] Status rebuild(log::Log& log);
+  [[nodiscard]] Status rebuild(log::Log& log, const std::string& why);
   [[nodiscard]] bool may_rebuild() const { return !rebuilt_; }
   void mark_failed(const Error& error);
   // The same from a reader, about the state it read: false if that has been replaced since.
@@ -61,10 +64,12 @@ class LiveView {
 
   // When the next freeze is due; nullopt if nothing waits for one.
   [[nodiscard]] std::optional<Clock::time_point> freeze_due() const;
-  // The overlay is over twice its budget while an older one is being committed: feed it no more.
+  // The overlay is over twice its budget and cannot be committed yet: feed it no more.
   [[nodiscard]] bool over_budget() const;
   // Commits fail for want of space, and will be tried again.
   [[nodiscard]] bool commits_fail() const { return commits_fail_.load(std::memory_order_relaxed); }
+  // The state that was opened is not checked yet: it takes no commits.
+  [[nodiscard]] bool checking() const { return store_ && !store_->checked(); }
   // Freezes the overlay together with the identity of the log prefix it stands for. False if the one
   // before is still being committed.
   [[nodiscard]] Expected<bool> freeze(log::Log& log);
@@ -74,6 +79,13 @@ class LiveView {
 
   // --- committer thread ---
   [[nodiscard]] Status commit();
+
+  // --- checker thread ---
+  // Checks the state that is served, if that was not done. `go_on` as in StateStore::check().
+  [[nodiscard]] Status check_state(const std::function<bool(std::uint64_t)>& go_on) const;
+
+  // Its memory is over the budget, and only the check's end can make room.
+  [[nodiscard]] bool waits_for_check() const { return waits_for_check_.load(std::memory_order_relaxed); }
 
   // --- any thread ---
   [[nodiscard]] const CatalogEntry& entry() const { return *entry_; }
@@ -98,7 +110,9 @@ class LiveView {
   [[nodiscard]] std::map<std::string, std::uint64_t> conversion_failures() const;
 
  private:
-  [[nodiscard]] Status open_state();
+  [[nodiscard]] Status open_state(log::Log& log, std::uint64_t check_bytes);
+  // Deletes the state and begins it anew.
+  [[nodiscard]] Status make_new(log::Log& log, const std::string& why);
   [[nodiscard]] Status start_over(log::Log& log);
   // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
   // then looks for waiters.
@@ -119,16 +133,18 @@ class LiveView {
   bool rebuilt_ = false;
   Clock::time_point last_freeze_ = Clock::now();
 
-  mutable std::mutex mutex_;           // Guards the next four.
+  mutable std::mutex mutex_;           // Guards the next five.
   Served served_;
   std::optional<Error> error_;
   std::uint64_t generation_ = 0;
+  std::string rebuilt_why_;            // For the status.
   std::string commit_note_;            // Why commits do not succeed at the moment.
   std::atomic<std::uint64_t> visible_{0};
   std::atomic<std::uint64_t> build_end_{0};
   std::atomic<std::uint64_t> events_applied_{0};
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<bool> commits_fail_{false};
+  std::atomic<bool> waits_for_check_{false};
 };
 
 }  // namespace kappa::processor

@@ -229,7 +229,7 @@ bool Pipeline::feed(Group& group, Offset limit) {
   if (blocked()) {
     const std::size_t before = group.views.size();
     std::erase_if(group.views, [&](const std::shared_ptr<LiveView>& view) {
-      if (!view->over_budget() || !view->commits_fail()) return false;
+      if (!view->over_budget() || !(view->commits_fail() || view->checking())) return false;
       stuck_.push_back(view);
       return true;
     });
@@ -299,7 +299,7 @@ void Pipeline::rebuild_or_leave(std::shared_ptr<LiveView> view) {
       std::erase_if(to_commit_, [&](const Commit& commit) { return commit.view == view; });
       removed_.wait(lock, [&] { return committing_ != view.get(); });
     }
-    if (view->rebuild(log_)) {
+    if (view->rebuild(log_, to_string(error))) {
       start_view(std::move(view));
       return;
     }
@@ -312,7 +312,7 @@ std::optional<Pipeline::Clock::time_point> Pipeline::freeze_due_views(Clock::tim
   std::optional<Clock::time_point> next;
   for (const auto& view : views_) {
     const auto due = view->freeze_due();
-    if (!due || view->has_frozen() || view->failed()) continue;
+    if (!due || view->has_frozen() || view->checking() || view->failed()) continue;
     if (*due > now) {
       if (!next || *due < *next) next = due;
       continue;

@@ -45,6 +45,8 @@ class Pipeline {
   // A reader found the state of that generation damaged: the view is rebuilt, or fails if it was
   // rebuilt before.
   void report_damage(LiveView& view, std::uint64_t generation, const Error& error);
+  // The check of a view's state ended: its commits may begin.
+  void state_checked() { wake(); }
   // See Engine::wait; `target` is the applied offset to reach.
   void wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
             Waiters::Ready ready);
@@ -75,7 +77,8 @@ class Pipeline {
   bool release_stuck();
   static void refresh_scans(Group& group);
   // Freezes what is due and hands it to the committer; gives the time of the next one. A view whose
-  // last overlay is still being committed has no time: the end of that commit wakes us.
+  // last overlay is still being committed, or whose state is being checked, has no time: the end of that
+  // wakes us.
   std::optional<Clock::time_point> freeze_due_views(Clock::time_point now);
   void sleep(std::optional<Clock::time_point> until);
   void wake();

@@ -20,6 +20,8 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view) {
   json.member("version", std::uint64_t{view.version});
   json.member("state", view.state);
   if (!view.error.empty()) json.member("error", view.error);
+  if (!view.rebuilt.empty()) json.member("rebuilt", view.rebuilt);
+  if (!view.checked) json.member("checking", true);
   json.member("applied", view.applied.value());
   json.member("committed", view.committed.value());
   json.member("lag_events", view.lag_events);

@@ -74,12 +74,8 @@ class OrderedLayer final : public LayerCursor {
 // The B-tree, long keys put back in order. Entries that share a long key's prefix are gathered.
 class TreeLayer final : public LayerCursor {
  public:
-  TreeLayer(const Tree& tree, const ReadTransaction& transaction, TableId table, const KeyRange& range,
-            bool backward)
-      : tree_(tree), transaction_(transaction), table_(table), range_(range), backward_(backward) {}
-  ~TreeLayer() override {
-    if (cursor_ != nullptr) mdb_cursor_close(cursor_);
-  }
+  TreeLayer(const ReadTransaction& transaction, TableId table, const KeyRange& range, bool backward)
+      : cursor_(transaction.pages()), table_(table), range_(range), backward_(backward) {}
 
   Expected<std::optional<LayerEntry>> next() override {
     if (!begun_) {
@@ -103,42 +99,36 @@ class TreeLayer final : public LayerCursor {
       const std::string_view key = stored.substr(1);
       if (backward_ ? key < range_.from : range_.to && key >= *range_.to) return std::nullopt;
       KAPPA_TRY(const std::string_view value,
-                open_plain_value(stored, {static_cast<const char*>(value_.mv_data), value_.mv_size}));
+                open_plain_value(stored, cursor_.value()));
       KAPPA_CHECK_OK(step());
       if (in_range(key)) return LayerEntry{key, value, true};
     }
   }
 
  private:
-  [[nodiscard]] std::string_view stored_key() const {
-    return {static_cast<const char*>(key_.mv_data), key_.mv_size};
-  }
+  [[nodiscard]] std::string_view stored_key() const { return cursor_.key(); }
   [[nodiscard]] bool in_range(std::string_view key) const {
     return key >= range_.from && (!range_.to || key < *range_.to);
   }
-  [[nodiscard]] Status move(MDB_cursor_op op) {
-    const int code = mdb_cursor_get(cursor_, &key_, &value_, op);
-    there_ = code == 0;
-    if (there_ && stored_key() == meta_key()) {
-      there_ = false;
-      if (backward_ && op != MDB_SET_RANGE) return move(MDB_PREV);
-    }
-    if (code != 0 && code != MDB_NOTFOUND) return tree_.failed(code, "cannot scan");
+  // The progress record is the last of all.
+  [[nodiscard]] Status stand(Expected<bool> moved) {
+    there_ = false;
+    KAPPA_TRY(there_, moved);
+    if (there_ && stored_key() == meta_key()) there_ = false;
     return {};
   }
-  [[nodiscard]] Status step() { return move(backward_ ? MDB_PREV : MDB_NEXT); }
+  [[nodiscard]] Status step() { return stand(backward_ ? cursor_.previous() : cursor_.next()); }
 
   [[nodiscard]] Status seek() {
-    if (const int code = mdb_cursor_open(transaction_.get(), tree_.dbi(), &cursor_); code != 0) {
-      return tree_.failed(code, "cannot scan");
-    }
     std::string target(1, static_cast<char>(table_));
     if (!backward_) {
       target.append(range_.from);
       // A long bound lies among the entries of its prefix; those before it are skipped one by one.
       if (target.size() > kPlainKeyMax) target.resize(kPlainKeyMax);
-    } else if (!range_.to && table_ == UINT8_MAX) {
-      return move(MDB_LAST);
+      return stand(cursor_.seek(target));
+    }
+    if (!range_.to && table_ == UINT8_MAX) {
+      target = meta_key();
     } else if (!range_.to) {
       target[0] = static_cast<char>(table_ + 1);
     } else {
@@ -148,10 +138,8 @@ class TreeLayer final : public LayerCursor {
         target.append(9, '\xff');  // After every record of that prefix.
       }
     }
-    key_ = {target.size(), target.data()};
-    KAPPA_CHECK_OK(move(MDB_SET_RANGE));
-    if (!backward_) return {};
-    return move(there_ ? MDB_PREV : MDB_LAST);
+    KAPPA_TRY(const bool after, cursor_.seek(target));
+    return stand(after ? cursor_.previous() : cursor_.last());
   }
 
   // Reads all records of long keys with the prefix at hand and sorts their entries.
@@ -159,7 +147,7 @@ class TreeLayer final : public LayerCursor {
     const std::string prefix(stored_key().substr(0, kPlainKeyMax));
     while (there_ && stored_key().size() == kHashedKeyBytes && stored_key().starts_with(prefix)) {
       KAPPA_TRY(const std::vector<StoredEntry> entries,
-                open_record(stored_key(), {static_cast<const char*>(value_.mv_data), value_.mv_size}));
+                open_record(stored_key(), cursor_.value()));
       gathered_.insert(gathered_.end(), entries.begin(), entries.end());
       KAPPA_CHECK_OK(step());
     }
@@ -168,16 +156,12 @@ class TreeLayer final : public LayerCursor {
     return {};
   }
 
-  const Tree& tree_;
-  const ReadTransaction& transaction_;
+  PageCursor cursor_;
   TableId table_;
   KeyRange range_;
   bool backward_;
   bool begun_ = false;
   bool there_ = false;
-  MDB_cursor* cursor_ = nullptr;
-  MDB_val key_{};
-  MDB_val value_{};
   std::vector<StoredEntry> gathered_;
   std::size_t gathered_at_ = 0;
 };
@@ -196,9 +180,9 @@ std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess
                                            const KeyRange& range, bool backward) {
   return std::make_unique<OrderedLayer>(entries, table, range, backward);
 }
-std::unique_ptr<LayerCursor> tree_layer(const Tree& tree, const ReadTransaction& transaction, TableId table,
+std::unique_ptr<LayerCursor> tree_layer(const ReadTransaction& transaction, TableId table,
                                         const KeyRange& range, bool backward) {
-  return std::make_unique<TreeLayer>(tree, transaction, table, range, backward);
+  return std::make_unique<TreeLayer>(transaction, table, range, backward);
 }
 
 Expected<std::optional<StateCursor::Entry>> MergeCursor::next() {

@@ -45,8 +45,8 @@ struct ImageEntry {
 [[nodiscard]] std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess>& entries,
                                                          TableId table, const KeyRange& range, bool backward);
 // `transaction` is borrowed.
-[[nodiscard]] std::unique_ptr<LayerCursor> tree_layer(const Tree& tree, const ReadTransaction& transaction,
-                                                      TableId table, const KeyRange& range, bool backward);
+[[nodiscard]] std::unique_ptr<LayerCursor> tree_layer(const ReadTransaction& transaction, TableId table,
+                                                      const KeyRange& range, bool backward);
 
 // Newest layer first.
 class MergeCursor final : public StateCursor {

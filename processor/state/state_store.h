@@ -10,7 +10,8 @@
 // LMDB flags: MDB_NOMETASYNC | MDB_NOTLS; never MDB_NOSYNC, never MDB_WRITEMAP.
 // Keys longer than LMDB's 511 bytes become prefix + hash with the full key in the value; callers see
 // full keys, in order. Values carry a checksum; a multiset hash of all (key, value) commits with the
-// offset, so that a lost or changed entry is noticed.
+// offset. A read of damaged bytes is an error (page_tree.h); what a read cannot notice, a lost entry or
+// an older copy of a page, check() does. LMDB writes only to a state that was checked.
 // Layers in the files: overlay.h (memory), tree.h (LMDB), merge_cursor.h (the three seen as one).
 // Threads: Writer calls (get, put, erase, publish, freeze) from the one processor thread; commit()
 // from the committer thread; snapshot() and point reads from any thread.
@@ -77,6 +78,10 @@ struct StateOptions {
   std::filesystem::path directory;                   // Of the environment; created if missing.
   std::uint64_t map_bytes = std::uint64_t{1} << 40;  // Address space, not memory or disk.
   bool read_only = false;
+  // Whose state it is (view, version and log), so that another's is not taken for it; 0: not compared.
+  std::uint64_t owner = 0;
+  // A file of at most so many bytes is checked whole at opening; a larger one when check() is called.
+  std::uint64_t check_bytes_max = UINT64_MAX;
 };
 
 // An entry as the processor changes it in place: the fast path of operators that update many groups a
@@ -128,10 +133,19 @@ class StateStore {
   // --- committer thread ---
   // Writes the frozen overlay and its progress in one transaction, then drops it. No-op if none.
   // kFull on MDB_MAP_FULL or ENOSPC (the frozen overlay stays and a later commit() retries), kIo.
+  // kBusy 3305 while checked() is false: what was not checked is not written to.
   [[nodiscard]] virtual Status commit() = 0;
   [[nodiscard]] virtual bool has_frozen() const = 0;
 
+  // --- any one thread ---
+  // Walks all that was committed before opening: pages, checksums, count, multiset hash; kCorrupt 3301.
+  // `go_on` is asked now and then with the bytes looked at since; false ends it with kClosed 4007.
+  [[nodiscard]] virtual Status check(const std::function<bool(std::uint64_t bytes)>& go_on) = 0;
+
   // --- any thread ---
+  [[nodiscard]] virtual bool checked() const = 0;
+  // Bytes of what was committed before opening.
+  [[nodiscard]] virtual std::uint64_t opened_bytes() const = 0;
   [[nodiscard]] virtual Expected<std::shared_ptr<StateSnapshot>> snapshot() = 0;
   // Point read at the current applied offset, without a snapshot's cost.
   struct PointRead {
@@ -144,12 +158,18 @@ class StateStore {
   [[nodiscard]] virtual std::uint64_t bytes_on_disk() const = 0;
 };
 
-// Reads every entry of the state in `directory`, recomputes checksums, count and multiset hash, and
-// compares with what was committed (for `kappa verify`). Writes nothing. kCorrupt 3301 with details.
+// StateOptions::owner of a view's version in one log. Never 0.
+[[nodiscard]] std::uint64_t state_owner(std::string_view log_id, Offset view_id, std::uint32_t version);
+
+// What a whole check of a state found.
 struct StateCheck {
-  Progress progress;
+  Progress progress;  // Not started: nothing was committed yet.
   std::uint64_t entries = 0;
+  std::uint64_t owner = 0;
 };
+// Reads every page and entry of the state in `directory`, recomputes checksums, count and multiset hash,
+// and compares with what was committed (for `kappa verify`). Nobody may have it open. Writes nothing.
+// kCorrupt 3301 with details, kIo 3302.
 [[nodiscard]] Expected<StateCheck> verify_state(const std::filesystem::path& directory);
 
 }  // namespace kappa::processor

@@ -44,7 +44,7 @@ class LayeredSnapshot final : public StateSnapshot {
     std::vector<std::unique_ptr<LayerCursor>> layers;
     layers.push_back(image_layer(image_->entries, table, range, backward));
     if (frozen_) layers.push_back(frozen_layer(*frozen_, table, range, backward));
-    if (tree_ != nullptr) layers.push_back(tree_layer(*tree_, transaction_, table, range, backward));
+    if (tree_ != nullptr) layers.push_back(tree_layer(transaction_, table, range, backward));
     return std::make_unique<MergeCursor>(std::move(layers), backward);
   }
 
@@ -60,6 +60,8 @@ class LayeredSnapshot final : public StateSnapshot {
 
 Expected<std::unique_ptr<StateStore>> StateStore::open(StateOptions options) {
   KAPPA_TRY(std::unique_ptr<Tree> tree, Tree::open(options));
+  if (!tree->checked() && tree->file_bytes() <= options.check_bytes_max)
+    KAPPA_CHECK_OK(tree->check([](std::uint64_t) { return true; }));
   return std::make_unique<LayeredStore>(std::move(tree));
 }
 
@@ -67,20 +69,10 @@ std::unique_ptr<StateStore> make_memory_state() {
   return std::make_unique<LayeredStore>(nullptr);
 }
 
-Expected<StateCheck> verify_state(const std::filesystem::path& directory) {
-  StateOptions options;
-  options.directory = directory;
-  options.read_only = true;
-  KAPPA_TRY(const std::unique_ptr<Tree> tree, Tree::open(options));
-  KAPPA_TRY(const StateMeta found, tree->recompute());
-  if (found.entries != tree->meta().entries || found.multiset_hash != tree->meta().multiset_hash) {
-    return fail(ErrorCode::kCorrupt, 3301,
-                "the view's state in " + directory.string() + " holds " + std::to_string(found.entries) +
-                    " entries, " + std::to_string(tree->meta().entries) + " were committed" +
-                    (found.entries == tree->meta().entries ? ", and their hash differs" : ""),
-                "delete the view's directory: it is rebuilt from the log");
-  }
-  return StateCheck{found.progress, found.entries};
+std::uint64_t state_owner(std::string_view log_id, Offset view_id, std::uint32_t version) {
+  const std::string text =
+      std::string(log_id) + '/' + std::to_string(view_id.value()) + '-' + std::to_string(version);
+  return XXH3_64bits(text.data(), text.size()) | 1;
 }
 
 LayeredStore::LayeredStore(std::unique_ptr<Tree> tree)
@@ -174,7 +166,7 @@ Expected<std::optional<std::pair<std::string, std::string>>> LayeredStore::first
   std::vector<std::unique_ptr<LayerCursor>> layers;
   layers.push_back(ordered_layer(active_->ordered(), table, range, backward));
   if (frozen_seen_) layers.push_back(frozen_layer(*frozen_seen_, table, range, backward));
-  if (tree_) layers.push_back(tree_layer(*tree_, below_, table, range, backward));
+  if (tree_) layers.push_back(tree_layer(below_, table, range, backward));
   MergeCursor cursor(std::move(layers), backward);
   KAPPA_TRY(const std::optional<StateCursor::Entry> found, cursor.next());
   if (!found) return std::nullopt;
@@ -233,6 +225,7 @@ Status LayeredStore::commit() {
     progress = frozen_progress_;
   }
   if (!frozen) return {};
+  if (!checked()) return fail(ErrorCode::kBusy, 3305, "the view's state is still being checked");
   KAPPA_CHECK_OK(tree_->write(frozen->sorted(), progress));
   {
     // A cached image would keep the frozen overlay's memory.
@@ -244,6 +237,10 @@ Status LayeredStore::commit() {
   committed_.store(progress.applied.value(), std::memory_order_release);
   has_frozen_.store(false, std::memory_order_release);
   return {};
+}
+
+Status LayeredStore::check(const std::function<bool(std::uint64_t bytes)>& go_on) {
+  return tree_ ? tree_->check(go_on) : Status{};
 }
 
 Expected<std::shared_ptr<StateSnapshot>> LayeredStore::snapshot() {

@@ -67,6 +67,9 @@ class LayeredStore final : public StateStore {
   [[nodiscard]] bool freeze() override;
   [[nodiscard]] Status commit() override;
   [[nodiscard]] bool has_frozen() const override;
+  [[nodiscard]] Status check(const std::function<bool(std::uint64_t bytes)>& go_on) override;
+  [[nodiscard]] bool checked() const override { return !tree_ || tree_->checked(); }
+  [[nodiscard]] std::uint64_t opened_bytes() const override { return tree_ ? tree_->file_bytes() : 0; }
   [[nodiscard]] Expected<std::shared_ptr<StateSnapshot>> snapshot() override;
   [[nodiscard]] Expected<PointRead> read(TableId table, std::string_view key) override;
   [[nodiscard]] Progress progress() const override;

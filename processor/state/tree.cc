@@ -5,19 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "processor/state/hash.h"
 #include "proto/bytes.h"
+#include "proto/check.h"
 
 namespace kappa::processor {
 namespace {
-
-std::unexpected<Error> corrupt(std::string what) {
-  return fail(ErrorCode::kCorrupt, 3301, "the view's state is damaged: " + std::move(what),
-              "delete the view's directory: it is rebuilt from the log");
-}
 
 MDB_val to_val(std::string_view text) {
   return {text.size(), const_cast<char*>(text.data())};
@@ -68,8 +65,9 @@ void encode_meta(const StateMeta& meta, std::string& out) {
   writer.u8(p.started ? 1 : 0);
   writer.u64(meta.entries);
   writer.u64(meta.multiset_hash);
+  writer.u64(meta.owner);
 }
-std::optional<StateMeta> decode_meta(ByteReader& in) {
+std::optional<StateMeta> decode_meta(ByteReader& in, std::uint32_t format) {
   StateMeta meta;
   Progress& p = meta.progress;
   p.applied = Offset(in.u64());
@@ -83,6 +81,7 @@ std::optional<StateMeta> decode_meta(ByteReader& in) {
   p.started = in.u8() != 0;
   meta.entries = in.u64();
   meta.multiset_hash = in.u64();
+  if (format >= 2) meta.owner = in.u64();
   if (!in.done()) return std::nullopt;
   return meta;
 }
@@ -108,16 +107,16 @@ std::string_view meta_key() {
 }
 
 Expected<std::string_view> open_plain_value(std::string_view stored, std::string_view value) {
-  if (value.size() < 4) return corrupt("an entry is shorter than its checksum");
+  if (value.size() < 4) return damaged_state("an entry is shorter than its checksum");
   const std::string_view payload = value.substr(0, value.size() - 4);
   if (static_cast<std::uint32_t>(hash_record(stored, payload)) != tail_u32(value)) {
-    return corrupt("checksum of an entry of table " + std::to_string(static_cast<unsigned char>(stored[0])));
+    return damaged_state("checksum of an entry of table " + std::to_string(static_cast<unsigned char>(stored[0])));
   }
   return payload;
 }
 
 Expected<std::vector<StoredEntry>> open_record(std::string_view stored, std::string_view value) {
-  if (stored.empty()) return corrupt("an empty key");
+  if (stored.empty()) return damaged_state("an empty key");
   KAPPA_TRY(const std::string_view payload, open_plain_value(stored, value));
   const auto table = static_cast<TableId>(stored[0]);
   std::vector<StoredEntry> entries;
@@ -132,8 +131,43 @@ Expected<std::vector<StoredEntry>> open_record(std::string_view stored, std::str
     const std::string_view key = in.text(key_bytes);
     entries.push_back({table, key, in.text(value_bytes)});
   }
-  if (!in.done() || entries.empty()) return corrupt("a record of long keys");
+  if (!in.done() || entries.empty()) return damaged_state("a record of long keys");
   return entries;
+}
+
+Expected<std::optional<StateMeta>> load_state_meta(const Pages& pages) {
+  KAPPA_TRY(const std::optional<std::string_view> value, pages.get(meta_key()));
+  if (!value) {
+    if (pages.image().main.entries != 0) return damaged_state("entries without a progress record");
+    return std::nullopt;
+  }
+  KAPPA_TRY(const std::string_view payload, open_plain_value(meta_key(), *value));
+  ByteReader in(as_bytes(payload));
+  const std::uint32_t format = in.u32();
+  if (format == 0 || format > kStateFormat) {
+    return fail(ErrorCode::kUnsupported, 3103, "the view's state has format " + std::to_string(format),
+                "this version reads format " + std::to_string(kStateFormat));
+  }
+  const std::optional<StateMeta> meta = decode_meta(in, format);
+  if (!meta) return damaged_state("the progress record");
+  return meta;
+}
+
+Status check_state(const Pages& pages, const StateMeta& meta, const CheckGoesOn& go_on) {
+  StateMeta found;
+  const auto count = [&found](std::string_view key, std::string_view value) -> Status {
+    if (key == meta_key()) return {};
+    KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(key, value));
+    for (const StoredEntry& e : entries) found.multiset_hash += hash_entry(e.table, e.key, e.value);
+    found.entries += entries.size();
+    return {};
+  };
+  KAPPA_CHECK_OK(check_pages(pages, count, go_on));
+  if (found.entries != meta.entries)
+    return damaged_state(std::to_string(found.entries) + " entries, " + std::to_string(meta.entries) +
+                         " were committed");
+  if (found.multiset_hash != meta.multiset_hash) return damaged_state("entries are not those that were committed");
+  return {};
 }
 
 void ReadTransaction::release() {
@@ -155,16 +189,32 @@ std::unexpected<Error> Tree::failed(int code, const char* what) const {
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:
     case MDB_PANIC:
-    case MDB_BAD_DBI: return corrupt(message + ": " + mdb_strerror(code));
+    case MDB_BAD_DBI: return damaged_state(message + ": " + mdb_strerror(code));
     default: break;
   }
   if (code > 0) return fail_errno(3302, std::move(message), code);
   return fail(ErrorCode::kIo, 3302, message + ": " + mdb_strerror(code));
 }
 
+// Whatever stands there is looked at before LMDB, which believes its meta pages.
+Status Tree::look_at_files() const {
+  std::error_code error;
+  const auto kind = std::filesystem::status(directory_, error).type();
+  if (kind == std::filesystem::file_type::not_found) return {};
+  if (kind != std::filesystem::file_type::directory)
+    return damaged_state(directory_.string() + " is not a directory");
+  const auto lock = std::filesystem::status(directory_ / "lock.mdb", error).type();
+  if (lock != std::filesystem::file_type::not_found && lock != std::filesystem::file_type::regular)
+    return damaged_state((directory_ / "lock.mdb").string() + " is not a file");
+  KAPPA_TRY(const std::optional<PageImage> image, inspect_data_file(directory_ / "data.mdb"));
+  static_cast<void>(image);
+  return {};
+}
+
 Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
   std::unique_ptr<Tree> tree(new Tree);
   tree->directory_ = options.directory;
+  KAPPA_CHECK_OK(tree->look_at_files());
   if (!options.read_only) {
     std::error_code error;
     std::filesystem::create_directories(options.directory, error);
@@ -187,18 +237,8 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
   }
   int dead = 0;
   mdb_reader_check(tree->environment_, &dead);  // Slots of processes that were killed.
-  // A file that was cut short would answer with SIGBUS: compare before the first page is read.
-  MDB_envinfo info{};
-  MDB_stat stat{};
-  mdb_env_info(tree->environment_, &info);
-  mdb_env_stat(tree->environment_, &stat);
-  struct stat file{};
-  const std::string data = (options.directory / "data.mdb").string();
-  if (::stat(data.c_str(), &file) != 0) return fail_errno(3302, "cannot stat " + data, errno);
-  // Before the first commit LMDB has written its two meta pages only.
-  const std::uint64_t needed = (info.me_last_pgno + 1) * stat.ms_psize;
-  if (static_cast<std::uint64_t>(file.st_size) < needed) return corrupt(data + " is shorter than its pages");
 
+  // The table's number; nothing is walked or written.
   MDB_txn* transaction = nullptr;
   if (const int code = mdb_txn_begin(tree->environment_, nullptr,
                                      options.read_only ? unsigned{MDB_RDONLY} : 0U, &transaction);
@@ -210,7 +250,7 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
     return tree->failed(code, "cannot open the table");
   }
   if (const int code = mdb_txn_commit(transaction); code != 0) return tree->failed(code, "cannot commit");
-  KAPPA_CHECK_OK(tree->load_meta());
+  KAPPA_CHECK_OK(tree->load_meta(options.owner));
   return tree;
 }
 
@@ -219,28 +259,54 @@ Tree::~Tree() {
   if (environment_ != nullptr) mdb_env_close(environment_);
 }
 
-Status Tree::load_meta() {
+Status Tree::load_meta(std::uint64_t owner) {
   KAPPA_TRY(const ReadTransaction transaction, read());
-  MDB_val key = to_val(meta_key());
-  MDB_val value{};
-  const int code = mdb_get(transaction.get(), dbi_, &key, &value);
-  MDB_stat stat{};
-  mdb_stat(transaction.get(), dbi_, &stat);
-  if (code == MDB_NOTFOUND) {
-    if (stat.ms_entries != 0) return corrupt("entries without a progress record");
-    return {};
-  }
-  if (code != 0) return failed(code, "cannot read the progress record");
-  KAPPA_TRY(const std::string_view payload, open_plain_value(meta_key(), to_text(value)));
-  ByteReader in(as_bytes(payload));
-  if (const std::uint32_t format = in.u32(); format != kStateFormat) {
-    return fail(ErrorCode::kUnsupported, 3103, "the view's state has format " + std::to_string(format),
-                "this version reads format " + std::to_string(kStateFormat));
-  }
-  const std::optional<StateMeta> meta = decode_meta(in);
-  if (!meta) return corrupt("the progress record");
-  meta_ = *meta;
+  opened_bytes_ = transaction.pages().image().file_bytes();
+  KAPPA_TRY(const std::optional<StateMeta> meta, load_state_meta(transaction.pages()));
+  if (meta) meta_ = *meta;
+  if (meta_.owner != 0 && owner != 0 && meta_.owner != owner)
+    return damaged_state("it was made for another view or another log");
+  meta_.owner = owner;
+  // LMDB writes nothing into a file of two meta pages before the first commit.
+  if (!meta && transaction.pages().image().last_page == 1) checked_ = true;
   return {};
+}
+
+Status Tree::check(const CheckGoesOn& go_on) {
+  if (checked()) return {};
+  KAPPA_TRY(const ReadTransaction transaction, read());
+  KAPPA_CHECK_OK(check_state(transaction.pages(), meta_, go_on));
+  checked_.store(true, std::memory_order_release);
+  return {};
+}
+
+Expected<std::optional<Pages>> Tree::pages_of(std::uint64_t transaction) {
+  if (image_.page_bytes != 0 && image_.transaction == transaction) return Pages(map_, image_);
+  int descriptor = -1;
+  mdb_env_get_fd(environment_, &descriptor);
+  MDB_stat stat{};
+  mdb_env_stat(environment_, &stat);
+  if (!map_) {
+    KAPPA_TRY(map_, PageMap::map(descriptor, 2 * std::uint64_t{stat.ms_psize}));
+  }
+  // The page is LMDB's for the transaction after the next: what was read twice alike is whole.
+  const auto number = static_cast<unsigned>(transaction % 2);
+  const Bytes page(map_->data() + number * std::uint64_t{stat.ms_psize}, kMetaPageBytes);
+  std::array<std::byte, kMetaPageBytes> copy{};
+  std::memcpy(copy.data(), page.data(), copy.size());
+  auto image = read_meta_page(copy, number);
+  if (std::memcmp(copy.data(), page.data(), copy.size()) != 0) return std::nullopt;
+  if (!image) return std::unexpected(std::move(image).error());
+  if (image->transaction != transaction) {
+    if (image->transaction > transaction) return std::nullopt;
+    return damaged_state("its newest meta page is gone");
+  }
+  if (image->page_bytes != stat.ms_psize) return damaged_state("its page size changed");
+  if (image->file_bytes() > map_->bytes()) {
+    KAPPA_TRY(map_, PageMap::map(descriptor, image->file_bytes()));
+  }
+  if (image->transaction >= image_.transaction) image_ = *image;
+  return Pages(map_, *image);
 }
 
 Expected<ReadTransaction> Tree::read() {
@@ -252,30 +318,36 @@ Expected<ReadTransaction> Tree::read() {
       pool_.pop_back();
     }
   }
-  const int code = transaction != nullptr ? mdb_txn_renew(transaction)
-                                          : mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction);
-  if (code != 0) {
-    if (transaction != nullptr) mdb_txn_abort(transaction);
-    if (code == MDB_READERS_FULL) return fail(ErrorCode::kBusy, 3304, "too many readers of one view at once");
-    return failed(code, "cannot begin a read");
+  for (;;) {
+    const int code = transaction != nullptr ? mdb_txn_renew(transaction)
+                                            : mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction);
+    if (code != 0) {
+      if (transaction != nullptr) mdb_txn_abort(transaction);
+      if (code == MDB_READERS_FULL) return fail(ErrorCode::kBusy, 3304, "too many readers of one view at once");
+      return failed(code, "cannot begin a read");
+    }
+    const std::lock_guard lock(pool_mutex_);
+    auto pages = pages_of(mdb_txn_id(transaction));
+    if (pages && *pages) return ReadTransaction(*this, transaction, std::move(**pages));
+    if (!pages) {
+      mdb_txn_abort(transaction);
+      return std::unexpected(std::move(pages).error());
+    }
+    mdb_txn_reset(transaction);  // Two commits went by in between.
   }
-  return ReadTransaction(*this, transaction);
 }
 
 Expected<std::optional<std::string>> Tree::get(const ReadTransaction& transaction, TableId table,
                                                std::string_view key) const {
   thread_local std::string stored;
   stored_key(table, key, stored);
-  MDB_val raw_key = to_val(stored);
-  MDB_val value{};
-  const int code = mdb_get(transaction.get(), dbi_, &raw_key, &value);
-  if (code == MDB_NOTFOUND) return std::nullopt;
-  if (code != 0) return failed(code, "cannot read");
+  KAPPA_TRY(const std::optional<std::string_view> value, transaction.pages().get(stored));
+  if (!value) return std::nullopt;
   if (stored.size() != kHashedKeyBytes) {
-    KAPPA_TRY(const std::string_view payload, open_plain_value(stored, to_text(value)));
+    KAPPA_TRY(const std::string_view payload, open_plain_value(stored, *value));
     return std::string(payload);
   }
-  KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(stored, to_text(value)));
+  KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(stored, *value));
   for (const StoredEntry& entry : entries) {
     if (entry.key == key) return std::string(entry.value);
   }
@@ -283,6 +355,7 @@ Expected<std::optional<std::string>> Tree::get(const ReadTransaction& transactio
 }
 
 Status Tree::write(std::span<const StateEntry* const> entries, const Progress& progress) {
+  KAPPA_CHECK(checked(), "write() to a tree that was not checked");
   MDB_txn* transaction = nullptr;
   if (const int code = mdb_txn_begin(environment_, nullptr, 0, &transaction); code != 0) {
     return failed(code, "cannot begin a commit");
@@ -384,26 +457,6 @@ std::uint64_t Tree::bytes_on_disk() const {
   struct stat file{};
   if (::stat((directory_ / "data.mdb").c_str(), &file) != 0) return 0;
   return static_cast<std::uint64_t>(file.st_blocks) * 512;
-}
-
-Expected<StateMeta> Tree::recompute() {
-  KAPPA_TRY(const ReadTransaction transaction, read());
-  MDB_cursor* cursor = nullptr;
-  if (const int code = mdb_cursor_open(transaction.get(), dbi_, &cursor); code != 0)
-    return failed(code, "cannot scan");
-  const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> guard(cursor, mdb_cursor_close);
-  StateMeta found{meta_.progress, 0, 0};
-  MDB_val key{};
-  MDB_val value{};
-  int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-  for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-    if (to_text(key) == meta_key()) continue;
-    KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(to_text(key), to_text(value)));
-    for (const StoredEntry& e : entries) found.multiset_hash += hash_entry(e.table, e.key, e.value);
-    found.entries += entries.size();
-  }
-  if (code != MDB_NOTFOUND) return failed(code, "cannot scan");
-  return found;
 }
 
 }  // namespace kappa::processor

@@ -10,6 +10,8 @@
 // Meta record  = progress, entry count and multiset hash under 509 bytes ff, the greatest key of all
 //                and of a length that no entry has
 //
+// Reads go through page_tree.h, which survives any bytes; LMDB pins the version that is read and
+// writes. It may write only after check() has walked the whole tree, because LMDB trusts what it finds.
 // Entries with long keys and one prefix are put in order when they are scanned, in memory: that is as
 // many as share their first 499 bytes.
 // Threads: any for reads, each with its own ReadTransaction; one for write().
@@ -17,7 +19,9 @@
 
 #include <lmdb.h>
 
+#include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,6 +30,7 @@
 #include <string_view>
 #include <vector>
 
+#include "processor/state/page_tree.h"
 #include "processor/state/state_store.h"
 #include "proto/error.h"
 
@@ -33,14 +38,25 @@ namespace kappa::processor {
 
 inline constexpr std::size_t kPlainKeyMax = 500;
 inline constexpr std::size_t kHashedKeyBytes = kPlainKeyMax + 8;
-inline constexpr std::uint32_t kStateFormat = 1;
+// Format 1 had no owner; it is read, and becomes 2 with the next commit.
+inline constexpr std::uint32_t kStateFormat = 2;
 
 // What one transaction leaves behind beside the entries.
 struct StateMeta {
   Progress progress;
   std::uint64_t entries = 0;
   std::uint64_t multiset_hash = 0;  // Sum of hash_entry over all entries, modulo 2^64.
+  std::uint64_t owner = 0;          // StateOptions::owner; 0: not known.
 };
+
+// Asked now and then with the bytes looked at since; false ends a check with kClosed 4007.
+using CheckGoesOn = std::function<bool(std::uint64_t bytes)>;
+
+// What the version that `pages` shows says of itself; nullopt if nothing was ever committed to it.
+// kCorrupt 3301, kUnsupported 3103.
+[[nodiscard]] Expected<std::optional<StateMeta>> load_state_meta(const Pages& pages);
+// Walks every page and every record, and compares count and multiset hash with `meta`. kCorrupt 3301.
+[[nodiscard]] Status check_state(const Pages& pages, const StateMeta& meta, const CheckGoesOn& go_on);
 
 class Tree;
 
@@ -48,22 +64,27 @@ class Tree;
 class ReadTransaction {
  public:
   ReadTransaction() = default;
-  ReadTransaction(Tree& tree, MDB_txn* transaction) : tree_(&tree), transaction_(transaction) {}
+  ReadTransaction(Tree& tree, MDB_txn* transaction, Pages pages)
+      : tree_(&tree), transaction_(transaction), pages_(std::move(pages)) {}
   ~ReadTransaction() { release(); }
   ReadTransaction(ReadTransaction&& other) noexcept
-      : tree_(other.tree_), transaction_(std::exchange(other.transaction_, nullptr)) {}
+      : tree_(other.tree_),
+        transaction_(std::exchange(other.transaction_, nullptr)),
+        pages_(std::move(other.pages_)) {}
   ReadTransaction& operator=(ReadTransaction&& other) noexcept {
     release();
     tree_ = other.tree_;
     transaction_ = std::exchange(other.transaction_, nullptr);
+    pages_ = std::move(other.pages_);
     return *this;
   }
-  [[nodiscard]] MDB_txn* get() const { return transaction_; }
+  [[nodiscard]] const Pages& pages() const { return pages_; }
   void release();
 
  private:
   Tree* tree_ = nullptr;
-  MDB_txn* transaction_ = nullptr;
+  MDB_txn* transaction_ = nullptr;  // Keeps the version's pages from being used again.
+  Pages pages_;
 };
 
 class Tree {
@@ -78,28 +99,37 @@ class Tree {
   [[nodiscard]] Expected<std::optional<std::string>> get(const ReadTransaction& transaction, TableId table,
                                                          std::string_view key) const;
   // Puts (or deletes, where !exists) the entries, which must be in order, and the meta record in one
-  // transaction. kFull leaves the tree as it was.
+  // transaction. kFull leaves the tree as it was. Only after check().
   [[nodiscard]] Status write(std::span<const StateEntry* const> entries, const Progress& progress);
   // As of the last write() or open().
   [[nodiscard]] const StateMeta& meta() const { return meta_; }
   [[nodiscard]] std::uint64_t bytes_on_disk() const;
-  // Recomputes count and hash of everything.
-  [[nodiscard]] Expected<StateMeta> recompute();
-  [[nodiscard]] MDB_dbi dbi() const { return dbi_; }
-  // Error of an LMDB call.
-  [[nodiscard]] std::unexpected<Error> failed(int code, const char* what) const;
+  // Checks what was committed before opening, once. Any one thread. kCorrupt 3301.
+  [[nodiscard]] Status check(const CheckGoesOn& go_on);
+  // Whether write() is allowed.
+  [[nodiscard]] bool checked() const { return checked_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t file_bytes() const { return opened_bytes_; }
 
  private:
   friend class ReadTransaction;
   Tree() = default;
-  [[nodiscard]] Status load_meta();
+  [[nodiscard]] Status look_at_files() const;
+  [[nodiscard]] Status load_meta(std::uint64_t owner);
+  // Pages as of a transaction that a reader holds. nullopt: its meta page was used again, take another.
+  [[nodiscard]] Expected<std::optional<Pages>> pages_of(std::uint64_t transaction);  // Needs pool_mutex_.
+  // Error of an LMDB call.
+  [[nodiscard]] std::unexpected<Error> failed(int code, const char* what) const;
 
   std::filesystem::path directory_;
   MDB_env* environment_ = nullptr;
   MDB_dbi dbi_ = 0;
   StateMeta meta_;
-  std::mutex pool_mutex_;
+  std::uint64_t opened_bytes_ = 0;
+  std::atomic<bool> checked_{false};
+  std::mutex pool_mutex_;  // Guards the next three.
   std::vector<MDB_txn*> pool_;  // Reset read transactions.
+  std::shared_ptr<const PageMap> map_;
+  PageImage image_;  // The newest that a reader has asked for.
 };
 
 // Stored key of the meta record.

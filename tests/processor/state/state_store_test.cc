@@ -358,13 +358,25 @@ TEST(StateStore, DamageIsNoticed) {
     bytes[p] = 'V';
   std::ofstream(data, std::ios::binary) << bytes;
   {
-    auto store = open_store(directory.path());
+    // Unchecked, a read of it is an error, and nothing can be committed.
+    StateOptions options{directory.path(), 64 << 20, false};
+    options.check_bytes_max = 0;
+    const auto store = std::move(*StateStore::open(options));
+    EXPECT_FALSE(store->checked());
     const auto read = store->read(1, "key77");
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().code, ErrorCode::kCorrupt);
     EXPECT_EQ(read.error().number, 3301);
     EXPECT_EQ(store->read(1, "key78")->value, "value-to-find-78");
+    store->begin_publish();
+    store->put(1, "key1", "other");
+    store->end_publish(at(6));
+    EXPECT_TRUE(store->freeze());
+    EXPECT_EQ(store->commit().error().number, 3305);
+    EXPECT_EQ(store->check([](std::uint64_t) { return true; }).error().number, 3301);
+    EXPECT_FALSE(store->checked());
   }
+  EXPECT_EQ(StateStore::open({directory.path(), 64 << 20, false}).error().number, 3301);
   const auto checked = verify_state(directory.path());
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().number, 3301);
