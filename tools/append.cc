@@ -1,7 +1,7 @@
 // kappa append TOPIC [FILE...]: events from files or stdin into the log.
 //
-// One loop: take a line, check it, put it into the batch; a full batch goes out while the next one
-// forms. A line that is refused is named and left out, and never stops those after it.
+// One loop: take a line, check it, put it into the batch; a full batch goes out, on a thread of its own
+// (append_pipe.h), while the next one forms. A line that is refused is named and left out, and never stops those after it.
 #include <CLI/CLI.hpp>
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 #include "processor/vector/json_decode.h"
 #include "proto/limits.h"
-#include "tools/append_session.h"
+#include "tools/append_pipe.h"
 #include "tools/command.h"
 #include "tools/csv_input.h"
 #include "tools/interrupt.h"
@@ -32,6 +32,13 @@ constexpr std::size_t kBatchBytes = std::size_t{512} << 10;
 constexpr std::int64_t kFlushMicros = 10'000;  // A slow input's events go out after this long.
 constexpr std::uint64_t kRejectsShown = 5;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+enum class Input : std::uint8_t { kNdjson, kCsv, kLines, kRaw };
+Input input_of(std::string_view name) {
+  if (name == "csv") return Input::kCsv;
+  if (name == "lines") return Input::kLines;
+  return name == "raw" ? Input::kRaw : Input::kNdjson;
+}
 
 struct AppendFlags {
   ConnectionFlags connection;
@@ -53,7 +60,12 @@ bool blank(std::string_view line) { return line.find_first_not_of(" \t\r") == st
 class Appender {
  public:
   Appender(const AppendFlags& flags, AppendSession& session)
-      : flags_(flags), session_(session), skip_(session.already_there()), start_micros_(steady_micros()) {}
+      : flags_(flags),
+        input_(input_of(flags.input)),
+        already_there_(session.already_there()),
+        skip_(already_there_),
+        pipe_(session),
+        start_micros_(steady_micros()) {}
   ~Appender() {
     if (rejects_file_ != nullptr) std::fclose(rejects_file_);
   }
@@ -76,7 +88,7 @@ class Appender {
     LineReader reader(descriptor, limits::kEventBytesMax);
     for (;;) {
       if (interrupted()) return false;
-      const auto event = flags_.input == "raw" ? reader.rest(limits::kEventBytesMax) : reader.next();
+      const auto event = input_ == Input::kRaw ? reader.rest(limits::kEventBytesMax) : reader.next();
       switch (event) {
         case LineReader::Event::kLine: {
           KAPPA_TRY(const bool go_on, line(reader.line(), reader.line_number()));
@@ -104,34 +116,41 @@ class Appender {
   [[nodiscard]] Status flush() {
     if (batch_.empty()) return {};
     const std::uint32_t count = batch_.count();
-    KAPPA_CHECK_OK(session_.send(batch_.take(), count));
+    KAPPA_CHECK_OK(pipe_.send(batch_.take(), count));
     sent_ += count;
     if (flags_.rate > 0) throttle();
     return {};
   }
 
+  // Sends what is left and waits for every ack. Once.
+  [[nodiscard]] Status finish() {
+    const Status flushed = flush();
+    const Status finished = pipe_.finish();
+    return flushed ? finished : flushed;
+  }
+
   [[nodiscard]] std::uint64_t rejected() const { return rejected_; }
-  [[nodiscard]] std::uint64_t skipped() const { return session_.already_there() - skip_; }
+  [[nodiscard]] std::uint64_t skipped() const { return already_there_ - skip_; }
   void clear_progress() { progress_.clear(); }
 
  private:
   // One line of the input. False: stop.
   [[nodiscard]] Expected<bool> line(std::string_view text, std::uint64_t number) {
-    if (number == 1 && flags_.input != "raw" && text.starts_with(kByteOrderMark)) {
+    if (number == 1 && input_ != Input::kRaw && text.starts_with(kByteOrderMark)) {
       text.remove_prefix(kByteOrderMark.size());
     }
     std::string_view event = text;
-    if (flags_.input == "csv") {
+    if (input_ == Input::kCsv) {
       const auto complete = csv_.feed(text);
       if (!complete) return reject(number, text, complete.error());
       if (!*complete) return true;
       event = csv_.event();
-    } else if (flags_.input == "lines") {
+    } else if (input_ == Input::kLines) {
       if (event.ends_with('\r')) event.remove_suffix(1);
-    } else if (flags_.input == "ndjson" && blank(text)) {
+    } else if (input_ == Input::kNdjson && blank(text)) {
       return true;
     }
-    if (flags_.input == "ndjson" || flags_.input == "csv") {
+    if (input_ == Input::kNdjson || input_ == Input::kCsv) {
       if (const Status valid = processor::validate_json_event(event); !valid) {
         return reject(number, text, valid.error());
       }
@@ -157,7 +176,7 @@ class Appender {
 
   // Nothing to read yet: take acks, and let a waiting batch go when its time has come.
   [[nodiscard]] Status wait(LineReader& reader) {
-    int timeout_ms = session_.idle() ? -1 : 20;
+    int timeout_ms = pipe_.idle() ? -1 : 20;
     if (!batch_.empty()) {
       const std::int64_t now = steady_micros();
       // The clock starts at the first empty read after the first event: at most one read later.
@@ -169,7 +188,7 @@ class Appender {
     if (!reader.wait(timeout_ms)) {
       if (!batch_.empty() && steady_micros() >= first_micros_ + kFlushMicros) KAPPA_CHECK_OK(flush());
     }
-    return session_.poll();
+    return pipe_.poll();
   }
 
   // Names a refused line. False: stop.
@@ -197,21 +216,23 @@ class Appender {
   void progress(const LineReader& reader) {
     if ((++lines_ & 0xfff) != 0 || !progress_.due()) return;
     const double seconds = static_cast<double>(steady_micros() - start_micros_) / 1e6;
+    const std::uint64_t appended = pipe_.appended();
     char text[96];
     std::snprintf(text, sizeof text, "%llu events, %.0f events/s, %.1f MB read",
-                  static_cast<unsigned long long>(session_.totals().appended),
-                  static_cast<double>(session_.totals().appended) / seconds,
+                  static_cast<unsigned long long>(appended), static_cast<double>(appended) / seconds,
                   static_cast<double>(reader.bytes_read()) / 1e6);
     progress_.show(reader.bytes_read(), input_bytes_, text);
   }
 
   const AppendFlags& flags_;
-  AppendSession& session_;
+  const Input input_;
+  const std::uint64_t already_there_;
   BatchBuilder batch_;
   CsvInput csv_;
   std::string name_;
   std::string key_scratch_;
   std::uint64_t skip_;
+  AppendPipe pipe_;
   std::uint64_t rejected_ = 0;
   std::uint64_t sent_ = 0;
   std::uint64_t lines_ = 0;
@@ -280,8 +301,7 @@ int run(const AppendFlags& flags) {
     if (!result || !*result) break;
   }
   // Whatever happened to the input, the events before it count.
-  Status sent = appender.flush();
-  if (sent) sent = (*session)->finish();
+  const Status sent = appender.finish();
   appender.clear_progress();
   const AppendTotals& totals = (*session)->totals();
   report(flags, totals, appender.skipped() + totals.duplicates, appender.rejected());

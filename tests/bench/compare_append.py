@@ -207,7 +207,9 @@ RATIOS = [
     ("kappa", "sqlite", "batch client / SQLite WAL FULL 1000 a txn", ">= 4"),
     ("kappa", "jetstream", "batch client / JetStream async publish", ">= 12"),
     ("kappa MB/s", "device", "batch client / device", ">= 0.5"),
-    ("kappa cli", "redis P64", "kappa append < file / Redis XADD P64 always", ""),
+    ("kappa cli", "redis P64", "kappa append < file / Redis XADD P64 always", ">= 5"),
+    ("kappa cli", "sqlite", "kappa append < file / SQLite WAL FULL 1000 a txn", ">= 4"),
+    ("kappa cli", "jetstream", "kappa append < file / JetStream async publish", ">= 12"),
     ("kappa 50x1", "redis P1", "50 connections, one event each / Redis XADD P1 always", ">= 1.5"),
     ("kappa single p50", "sync+rtt", "one event in flight, p50 / (fdatasync p50 + loopback p50)", "<= 1.3"),
 ]
