@@ -173,7 +173,7 @@ class Recovery {
         facts_.tail = TailBytes::kGarbage;
       } else {
         chain_.header_hash = header.previous_header_hash;
-        broken = scan_one(unsealed_.size() - 1);
+        KAPPA_TRY(broken, scan_one(unsealed_.size() - 1));
       }
       ++expected;
     }
@@ -183,8 +183,9 @@ class Recovery {
     return {};
   }
 
-  // Follows the chain through one segment. True if nothing may follow it any more.
-  bool scan_one(std::size_t i) {
+  // Follows the chain through one segment. True if nothing may follow it any more. kUnsupported for a
+  // whole batch of a newer version: it must not be taken for a torn tail.
+  Expected<bool> scan_one(std::size_t i) {
     Unsealed& unsealed = unsealed_[i];
     const SegmentHeader& header = unsealed.segment->header();
     const Bytes file = unsealed.map->bytes();
@@ -192,6 +193,7 @@ class Recovery {
     bool followed = true;
     while (followed) {
       const auto found = batch_at(file, header, at);
+      if (!found && found.error().code == ErrorCode::kUnsupported) return std::unexpected(found.error());
       followed = found && check_chain(chain_, *found) && out_.state.apply(found->header, found->body);
       if (!followed) break;
       extend_chain(chain_, *found);
