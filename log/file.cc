@@ -199,6 +199,13 @@ class RealFileSystem final : public FileSystem {
     return {};
   }
 
+  Status link(const std::filesystem::path& from, const std::filesystem::path& to) override {
+    if (calls_.link(from.c_str(), to.c_str()) == 0) return {};
+    // Another file system, one without links, or a file with as many names as it can have.
+    if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP) return FileSystem::link(from, to);
+    return file_error("link", from, errno);
+  }
+
   Status sync_directory(const std::filesystem::path& path) override {
     const int descriptor =
         uninterrupted([&] { return calls_.open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); });
@@ -247,6 +254,10 @@ Status File::write_zeros(std::uint64_t at, std::uint64_t bytes) {
         pwrite(zeros().first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeroBytes, bytes - done))), at + done));
   }
   return {};
+}
+
+Status FileSystem::link(const std::filesystem::path& from, const std::filesystem::path&) {
+  return fail(ErrorCode::kUnsupported, 3203, "no hard links for " + from.string());
 }
 
 Expected<std::string> FileSystem::read_whole(const std::filesystem::path& path, std::size_t bytes_max) {

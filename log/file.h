@@ -77,6 +77,9 @@ class FileSystem {
   // Replaces `to`. Durable after sync_directory().
   virtual Status rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;
   virtual Status unlink(const std::filesystem::path& path) = 0;
+  // A second name for a file; `to` must not exist. Durable after sync_directory(). kUnsupported when the
+  // file system (or a stand-in) has none for these two places: copy instead.
+  virtual Status link(const std::filesystem::path& from, const std::filesystem::path& to);
   virtual Status sync_directory(const std::filesystem::path& path) = 0;
   // One level; no error if it exists already.
   virtual Status create_directory(const std::filesystem::path& path) = 0;

@@ -36,6 +36,7 @@ void* SystemCalls::mmap(void* address, std::size_t bytes, int protection, int fl
 int SystemCalls::munmap(void* address, std::size_t bytes) { return ::munmap(address, bytes); }
 int SystemCalls::rename(const char* from, const char* to) { return ::rename(from, to); }
 int SystemCalls::unlink(const char* path) { return ::unlink(path); }
+int SystemCalls::link(const char* from, const char* to) { return ::link(from, to); }
 int SystemCalls::mkdir(const char* path, mode_t mode) { return ::mkdir(path, mode); }
 DIR* SystemCalls::opendir(const char* path) { return ::opendir(path); }
 dirent* SystemCalls::readdir(DIR* directory) { return ::readdir(directory); }

@@ -33,6 +33,7 @@ class SystemCalls {
   virtual int munmap(void* address, std::size_t bytes);
   virtual int rename(const char* from, const char* to);
   virtual int unlink(const char* path);
+  virtual int link(const char* from, const char* to);
   virtual int mkdir(const char* path, mode_t mode);
   virtual DIR* opendir(const char* path);
   // nullptr at the end with errno as it was, or with an error in errno.

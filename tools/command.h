@@ -33,6 +33,8 @@ void add_get(CLI::App& app, int& status);
 void add_scan(CLI::App& app, int& status);
 void add_status(CLI::App& app, int& status);
 void add_verify(CLI::App& app, int& status);
+void add_backup(CLI::App& app, int& status);
+void add_restore(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
 void add_completion(CLI::App& app, int& status);
 

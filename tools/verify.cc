@@ -6,6 +6,7 @@
 
 #include "log/log.h"
 #include "processor/state/state_store.h"
+#include "tools/backup.h"
 #include "tools/command.h"
 #include "tools/output.h"
 
@@ -44,6 +45,7 @@ std::uint64_t verify_views(const std::filesystem::path& directory, bool quiet, O
 int run(const VerifyFlags& flags) {
   const std::filesystem::path data = flags.directory;
   std::error_code problem;
+  if (std::filesystem::exists(data / log::kBackupName, problem)) return verify_backup_directory(flags.directory, false);
   if (!std::filesystem::is_directory(data / "log", problem)) {
     std::fprintf(stderr, "error: no log in %s; name the data directory with -d\n", flags.directory.c_str());
     return kExitNotFound;
@@ -76,6 +78,7 @@ void add_verify(CLI::App& app, int& status) {
   CLI::App* command = app.add_subcommand("verify", "Check a data directory, offline");
   command->description(R"(Examples:
   kappa verify -d ./kappa-data
+  kappa verify -d /backup/kappa     # a backup: every file against its hash
 
 Checks every segment, index and view of a data directory while no server runs on it; writes nothing.
 Exit 7 on damage, with the exact offsets.)");
