@@ -11,8 +11,6 @@
 #include <thread>
 #include <utility>
 
-#include "log/recover.h"
-
 namespace kappa::log {
 namespace {
 
@@ -39,8 +37,8 @@ class Picture {
  public:
   Picture(FileSystem& files, const std::filesystem::path& log) : files_(files), log_(log) {}
 
-  // False if the directory changed while it was read. `stopped`: nobody writes, and recovery found no
-  // damage, so what does not continue the chain is a tail that recovery would cut off.
+  // False if the directory changed while it was read. `stopped`: nobody writes, so what does not continue
+  // the chain and proves nothing is a tail that the next start would cut off (log/recovery.h).
   Expected<bool> take(bool stopped) {
     out_ = {};
     out_.live = !stopped;
@@ -175,15 +173,31 @@ class Picture {
         if (!continues) {
           // The next segment was begun when all of this one was written.
           if (out_.live) return broken(open, at, next.base_offset, why);
+          for (std::size_t later = i + 1; later < out_.open.size(); ++later)
+            look_for_proof(out_.open[later], kSegmentHeaderBytes);
           out_.open.resize(i + 1);
         }
       }
-      if (i + 1 == out_.open.size() && proven_ > out_.end)
-        return broken(open, at, out_.chain.next_offset,
-                      why + "; bytes up to log position " + std::to_string(proven_.value()) + " were durable");
-      out_.open[i].content.resize(at);
+      if (i + 1 == out_.open.size()) {
+        look_for_proof(open, at);
+        if (proven_ > out_.end)
+          return broken(open, at, out_.chain.next_offset,
+                        why + "; bytes up to log position " + std::to_string(proven_.value()) + " were durable");
+        const auto footer = decode_footer(as_bytes(open.content).subspan(at), open.header.log_id.low);
+        if (footer && footer->number == open.header.number && footer->end_position == out_.end)
+          return fail(ErrorCode::kCorrupt, 3183, "the segment file after " + open.name + " is missing",
+                      "kappa verify shows the damage");
+      }
+      open.content.resize(at);
     }
     return {};
+  }
+
+  // What later batches say of what was durable before them.
+  void look_for_proof(const BackupSource::Open& open, std::uint64_t from) {
+    for (auto found = find_batch(as_bytes(open.content), open.header, from); found;
+         found = find_batch(as_bytes(open.content), open.header, found->at + kBatchAlignment))
+      prove(found->header.durable_upto);
   }
 
   FileSystem& files_;
@@ -200,26 +214,34 @@ std::string damage_text(const std::string& file, std::uint64_t from, std::uint64
          ": " + std::string(why);
 }
 
+namespace {
+
+// True if no server has the log open. The lock is held for this question only: a server that starts
+// meanwhile must not be refused because of a backup.
+Expected<bool> is_stopped(FileSystem& files, const std::filesystem::path& log) {
+  const auto lock = files.open(log / kLockName, OpenMode::kRead);
+  if (!lock && lock.error().code == ErrorCode::kNotFound)
+    return fail(ErrorCode::kNotFound, 3011, "no log in " + log.string());
+  if (!lock) return std::unexpected(lock.error());
+  return (*lock)->lock(false);
+}
+
+}  // namespace
+
 Expected<BackupSource> read_backup_source(FileSystem& files, const std::filesystem::path& log,
                                           std::uint32_t patience_ms) {
   using std::chrono::steady_clock;
   const auto deadline = steady_clock::now() + std::chrono::milliseconds(patience_ms);
-  auto lock = files.open(log / kLockName, OpenMode::kRead);
-  if (!lock && lock.error().code == ErrorCode::kNotFound)
-    return fail(ErrorCode::kNotFound, 3011, "no log in " + log.string());
-  if (!lock) return std::unexpected(std::move(lock).error());
   Picture picture(files, log);
   int attempts = 0;
-  bool taken = false;
-  for (;;) {
-    // Taken anew if the server ends meanwhile: then recovery says what the end is.
-    KAPPA_TRY(const bool stopped, (*lock)->lock(false));
+  for (bool taken = false;;) {
+    KAPPA_TRY(const bool stopped, is_stopped(files, log));
     if (stopped) {
-      KAPPA_TRY(const Recovered recovered, recover(files, log, true));
-      if (recovered.damage)
-        return fail(ErrorCode::kCorrupt, 3183, *recovered.damage, "kappa verify shows the damage");
+      // Before and after: nobody wrote meanwhile, so the end is what the next start would find.
       KAPPA_TRY(taken, picture.take(true));
-      if (taken) return std::move(picture.result());
+      KAPPA_TRY(const bool still_stopped, is_stopped(files, log));
+      if (taken && still_stopped) return std::move(picture.result());
+      taken = false;
     } else if (!taken) {
       KAPPA_TRY(taken, picture.take(false));
     } else {

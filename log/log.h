@@ -158,6 +158,8 @@ struct LogStatus {
   bool full = false;                 // Appends are refused with kFull.
   std::optional<std::string> damage;  // Exact report when recovery found rot.
   std::string recovery;               // What opening did, one line.
+  std::uint64_t recovery_segments_scanned = 0;  // Whose batches opening read; at most two without damage.
+  std::uint64_t recovery_bytes_read = 0;        // By opening, of all files of the log.
 };
 
 class Log {

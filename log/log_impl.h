@@ -139,6 +139,7 @@ class LogImpl final : public Log {
   Offset log_start_;
   std::optional<std::string> damage_;
   std::string recovery_;
+  std::uint64_t recovery_segments_scanned_ = 0, recovery_bytes_read_ = 0;
 
   SegmentList segments_;
   std::unique_ptr<ControlFile> control_;

@@ -42,7 +42,12 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
   if (!options.read_only) KAPPA_CHECK_OK(files.create_directory(options.directory));
   KAPPA_TRY(auto lock, files.open(options.directory / kLockName,
                                   options.read_only ? OpenMode::kRead : OpenMode::kCreate));
-  KAPPA_TRY(const bool locked, lock->lock(!options.read_only));
+  KAPPA_TRY(bool locked, lock->lock(!options.read_only));
+  // A backup looks at the lock for an instant to see whether a server runs.
+  for (int again = 0; !locked && again < 5; ++again) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    KAPPA_TRY(locked, lock->lock(!options.read_only));
+  }
   if (!locked)
     return fail(ErrorCode::kBusy, 3001, "another process has the log " + options.directory.string() + " open",
                 "stop it first, or ask it (kappa status)");
@@ -93,6 +98,8 @@ LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& reco
       log_start_(recovered.manifest.log_start),
       damage_(recovered.damage),
       recovery_(recovered.summary),
+      recovery_segments_scanned_(recovered.segments_scanned),
+      recovery_bytes_read_(recovered.bytes_read),
       state_(std::move(recovered.state)) {
   for (auto& segment : recovered.segments) segments_.add(segment);
   durable_records_ = state_.system;

@@ -187,6 +187,8 @@ LogStatus LogImpl::status() const {
   status.read_only = read_only_;
   status.damage = damage_;
   status.recovery = recovery_;
+  status.recovery_segments_scanned = recovery_segments_scanned_;
+  status.recovery_bytes_read = recovery_bytes_read_;
   std::lock_guard guard(queue_mutex_);
   status.queue_bytes = queue_bytes_;
   status.full = full_.has_value();

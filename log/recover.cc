@@ -72,6 +72,7 @@ class Recovery {
       return std::unexpected(std::move(bytes).error());
     }
     KAPPA_TRY(out_.manifest, decode_manifest(*bytes));
+    out_.bytes_read += bytes->size();
     if (const auto control = files_.read_whole(directory_ / kControlName, 4 * kControlPageBytes))
       out_.control = decode_control(as_bytes(*control));
     if (out_.control && out_.control->log_id != out_.manifest.log_id) out_.control.reset();
@@ -103,6 +104,7 @@ class Recovery {
                       "its size is " + std::to_string(size) + ", not " + std::to_string(entry.file_bytes));
         std::string footer(static_cast<std::size_t>(entry.file_bytes - end), '\0');
         KAPPA_TRY(const std::size_t got, file->pread(std::as_writable_bytes(std::span(footer)), end));
+        out_.bytes_read += got;
         footer.resize(got);
         if (hash_bytes(as_bytes(footer), 0) != entry.footer_hash)
           return fail(ErrorCode::kCorrupt, 3115, "its footer is not the one in the manifest");
@@ -143,6 +145,8 @@ class Recovery {
                 files_.open(directory_ / segment_name(name.number, name.base_offset), OpenMode::kRead));
       KAPPA_TRY(unsealed.map, file->map());
       out_.bytes_on_disk += unsealed.map->bytes().size();
+      out_.bytes_read += unsealed.map->bytes().size();
+      ++out_.segments_scanned;
       auto page = decode_segment_header(unsealed.map->bytes());
       if (!page && page.error().code == ErrorCode::kUnsupported) return std::unexpected(page.error());
       if (page && page->log_id == header.log_id && page->number == name.number &&

@@ -28,6 +28,8 @@ struct Recovered {
   std::uint64_t bytes_on_disk = 0;
   std::optional<std::string> damage;  // Set: open read-only.
   std::string summary;
+  std::uint64_t segments_scanned = 0;  // Whose batches were read; the others only by their footers.
+  std::uint64_t bytes_read = 0;        // Of all files.
 };
 
 // Makes MANIFEST, CONTROL and the first segment of an empty directory (or finishes that after a

@@ -324,8 +324,9 @@ ViewStatus LiveView::status(log::Log& log) const {
     if (first && *first) {
       const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
           std::chrono::system_clock::now().time_since_epoch());
-      const std::int64_t age = now.count() - (*first)->header.append_time.value();
-      status.lag_seconds = static_cast<double>(std::max<std::int64_t>(age, 0)) / 1e6;
+      // Append times may be ahead of a clock that went back.
+      const std::int64_t appended = (*first)->header.append_time.value();
+      if (now.count() > appended) status.lag_seconds = static_cast<double>(now.count() - appended) / 1e6;
     }
   }
   return status;

@@ -85,6 +85,8 @@ std::string Core::status_json() {
     json.null();
   }
   json.member("recovery", log.recovery);
+  json.member("recovery_segments_scanned", log.recovery_segments_scanned);
+  json.member("recovery_bytes_read", log.recovery_bytes_read);
   json.end_object();
 
   json.key("topics");
