@@ -18,7 +18,11 @@ constexpr Offset kNoLimit{UINT64_MAX};
 }  // namespace
 
 Pipeline::Pipeline(log::Log& log, std::vector<std::shared_ptr<LiveView>> views) : log_(log), added_(std::move(views)) {
-  subscription_ = log_.subscribe_durable([this] { wake(); });
+  subscription_ = log_.subscribe_durable([this] {
+    // Waking a thread costs the caller, who has acknowledgements to send, tens of microseconds.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (has_views_.load(std::memory_order_relaxed)) wake();
+  });
   committer_ = std::thread([this] { commit_loop(); });
   processor_ = std::thread([this] { process(); });
 }
@@ -110,6 +114,9 @@ void Pipeline::process() {
       const std::lock_guard lock(mutex_);
       if (stopping_) return;
     }
+    // Before the durable end is looked at: what becomes durable after that wakes us.
+    has_views_.store(!views_.empty(), std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     const bool moved = turn();
     drop_failed();
     const Clock::time_point now = Clock::now();

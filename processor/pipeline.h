@@ -11,6 +11,7 @@
 // its group until the committer is done with it, and leaves it if its commits fail for want of space.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -95,6 +96,8 @@ class Pipeline {
   // Over their memory budget while their commits find no space: in no group, so that they stop
   // nobody else.
   std::vector<std::shared_ptr<LiveView>> stuck_;
+
+  std::atomic<bool> has_views_{true};                // Nobody to feed: the log need not wake us.
 
   std::mutex mutex_;                                 // Guards what follows.
   std::condition_variable wake_processor_;
