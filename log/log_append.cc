@@ -266,12 +266,17 @@ void LogImpl::pump() {
     }
     syncing_ = true;
   }
+  const auto begin = std::chrono::steady_clock::now();
   sync_and_complete(groups);
+  const std::chrono::duration<double, std::micro> spent = std::chrono::steady_clock::now() - begin;
+  const Processors at = processors();
+  const auto to = placement_.after_sync(at.current, at.count, spent.count());
   {
     std::lock_guard guard(queue_mutex_);
     syncing_ = false;
     if (!written_.empty() || stop_sync_) sync_wake_.notify_one();
   }
+  if (to) move_to_processor(*to, at.count);
 }
 
 // Writer role. Every pending of `work` ends in a group, written or settled with an error.

@@ -21,6 +21,7 @@
 #include "log/preparer.h"
 #include "log/recover.h"
 #include "log/segment.h"
+#include "log/sync_placement.h"
 
 namespace kappa::log {
 
@@ -160,6 +161,8 @@ class LogImpl final : public Log {
   bool snapshot_due_ = false;
   std::optional<SealJob> held_seal_;
   std::string arena_;  // Headers and small bodies of the group being written; kept for its capacity.
+
+  SyncPlacement placement_;  // Sync role, of callers of pump().
 
   mutable std::mutex queue_mutex_;
   std::condition_variable writer_wake_, sync_wake_;
