@@ -232,12 +232,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--limits", default=os.path.join(os.path.dirname(kappa.binary()), "..", "tests", "limits"))
+    parser.add_argument("--only", default="", help="names of contenders, as kappa,machine,single")
     arguments = parser.parse_args()
     with kappa.Scratch("compare") as scratch:
         bench = Bench(scratch, arguments.events, arguments.limits)
         bench.prepare()
         contenders = [bench.kappa, bench.redis, bench.machine, bench.kappa_cli, bench.jetstream,
                       bench.kappa_connections, bench.single]
+        if arguments.only:
+            contenders = [one for one in contenders if one.__name__ in arguments.only.split(",")]
         rounds = []
         for number in range(arguments.rounds):
             one = {}
