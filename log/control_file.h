@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "log/file.h"
 #include "log/format.h"
@@ -16,7 +17,7 @@ class ControlFile {
   ControlFile(std::unique_ptr<File> file, ControlPage current) : file_(std::move(file)), current_(current) {}
 
   // Durable on return. Never goes back: a lower watermark than the stored one is ignored. Errors are
-  // those of the file; after one the file is not used again.
+  // those of the file; that of a failed sync is given to every later call, and nothing is tried again.
   Status write(LogPosition watermark, Offset watermark_offset) {
     std::lock_guard lock(mutex_);
     if (watermark < current_.watermark) return {};
@@ -31,6 +32,9 @@ class ControlFile {
   // Begins a new epoch at the recovered end, which may be below an old watermark only after repair.
   Status begin_epoch(WriterEpoch epoch, LogPosition watermark, Offset watermark_offset) {
     std::lock_guard lock(mutex_);
+    // What was read may be in the page cache only. Were the other page written before this one is on the
+    // disk, a torn write could leave none.
+    KAPPA_CHECK_OK(store(current_));
     ControlPage next = current_;
     ++next.generation;
     next.writer_epoch = epoch;
@@ -43,13 +47,17 @@ class ControlFile {
 
  private:
   Status store(const ControlPage& page) {
+    if (failed_) return std::unexpected(*failed_);
     KAPPA_CHECK_OK(
         file_->pwrite(as_bytes(encode_control_page(page)), (page.generation % 2) * kControlPageBytes));
-    return file_->fdatasync();
+    Status synced = file_->fdatasync();
+    if (!synced) failed_ = synced.error();
+    return synced;
   }
   std::mutex mutex_;
   std::unique_ptr<File> file_;
   ControlPage current_;
+  std::optional<Error> failed_;  // Of a sync: asked again, the kernel may say yes for pages it lost.
 };
 
 }  // namespace kappa::log

@@ -282,6 +282,16 @@ Status FileSystem::replace_whole(const std::filesystem::path& path, std::string_
   return sync_directory(path.parent_path());
 }
 
+Status FileSystem::replace_derived(const std::filesystem::path& path, std::string_view content) {
+  std::filesystem::path beside = path;
+  beside += ".tmp";
+  {
+    KAPPA_TRY(const auto file, open(beside, OpenMode::kCreateEmpty));
+    KAPPA_CHECK_OK(file->pwrite(as_bytes(content), 0));
+  }
+  return rename(beside, path);
+}
+
 FileSystem& real_file_system() {
   static RealFileSystem instance(plain_system_calls());
   return instance;

@@ -91,6 +91,9 @@ class FileSystem {
   // Writes `content` beside `path`, syncs it, renames it over `path`, syncs the directory: a crash
   // leaves the old or the new content.
   Status replace_whole(const std::filesystem::path& path, std::string_view content);
+  // The same for a file that can be made anew: nothing is synced, so a crash may leave the old content,
+  // the new one, or a part of it, which its reader must notice.
+  Status replace_derived(const std::filesystem::path& path, std::string_view content);
 };
 
 // The operating system's. Lives as long as the process; no state.

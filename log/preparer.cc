@@ -35,8 +35,9 @@ Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job) {
   KAPPA_CHECK_OK(job.file->pwrite(as_bytes(bytes), at));
   KAPPA_CHECK_OK(job.file->truncate(at + bytes.size()));
   KAPPA_CHECK_OK(job.file->fdatasync());
-  // Derived: without it the next opening scans.
-  if (files.replace_whole(job.segment->index_path(), index)) job.segment->set_index_stored();
+  // Derived: without it the next opening scans. Not synced: a failed sync of the directory would have to
+  // be as final as any.
+  if (files.replace_derived(job.segment->index_path(), index)) job.segment->set_index_stored();
   ManifestEntry entry;
   entry.number = footer.number;
   entry.base_offset = footer.base_offset;
@@ -248,7 +249,8 @@ void Preparer::run() {
   while (true) {
     const bool wanted =
         prepared_.size() < options_.count || (prepared_.empty() && (waiting_ > 0 || starving_));
-    if (!seals_.empty() && (!seal_error_ || stop_)) {
+    // At closing a full disk is asked once more; after any other failure nothing is tried again.
+    if (!seals_.empty() && (!seal_error_ || (stop_ && seal_error_->code == ErrorCode::kFull))) {
       seal_queued(lock);
       if (stop_ && seal_error_) return;
       continue;

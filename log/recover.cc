@@ -2,6 +2,7 @@
 #include "log/recover.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <random>
 
@@ -12,6 +13,11 @@ constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 std::string range_text(const char* what, std::uint64_t from, std::uint64_t to) {
   return std::string(what) + " [" + std::to_string(from) + ", " + std::to_string(to) + ")";
+}
+
+// The process may not open more just now: this says nothing about the file.
+bool out_of_handles(const Error& error) {
+  return error.system_errno == EMFILE || error.system_errno == ENFILE || error.system_errno == ENOMEM;
 }
 
 // A footer of this segment at `at`, if a whole one stands there.
@@ -73,8 +79,9 @@ class Recovery {
     }
     KAPPA_TRY(out_.manifest, decode_manifest(*bytes));
     out_.bytes_read += bytes->size();
-    if (const auto control = files_.read_whole(directory_ / kControlName, 4 * kControlPageBytes))
-      out_.control = decode_control(as_bytes(*control));
+    const auto control = files_.read_whole(directory_ / kControlName, 4 * kControlPageBytes);
+    if (control) out_.control = decode_control(as_bytes(*control));
+    if (!control && out_of_handles(control.error())) return std::unexpected(control.error());
     if (out_.control && out_.control->log_id != out_.manifest.log_id) out_.control.reset();
     if (out_.control) facts_.watermark = out_.control->watermark;
     KAPPA_TRY(const auto names, files_.list(directory_));
@@ -113,6 +120,7 @@ class Recovery {
         return {};
       };
       if (Status ok = check(); !ok) {
+        if (out_of_handles(ok.error())) return ok;
         damaged("segment file " + segment_name(entry.number, entry.base_offset) + ", " +
                 range_text("offsets", entry.base_offset.value(), entry.end_offset.value()) + ": " +
                 ok.error().message);
@@ -154,9 +162,17 @@ class Recovery {
         unsealed.header_valid = true;
         header = *page;
       }
-      const bool continues = unsealed.header_valid && !broken && name.number == expected &&
-                             header.base_position == position_ && header.base_offset == chain_.next_offset &&
-                             (!chain_known_ || header.previous_header_hash == chain_.header_hash);
+      const bool fits = unsealed.header_valid && name.number == expected &&
+                        header.base_position == position_ && header.base_offset == chain_.next_offset &&
+                        (!chain_known_ || header.previous_header_hash == chain_.header_hash);
+      if (torn_footer_ && fits) {
+        // This segment goes on exactly there: what stands behind the end of the one before is its
+        // footer, torn while it was being sealed. It is sealed again.
+        broken = false;
+        facts_.tail = TailBytes::kZeros;
+      }
+      torn_footer_ = false;
+      const bool continues = fits && !broken;
       unsealed.segment =
           std::make_shared<Segment>(files_, directory_, header, std::make_unique<SegmentIndex>(header));
       unsealed_.push_back(unsealed);
@@ -220,15 +236,17 @@ class Recovery {
       return false;  // A full segment may end without a footer yet; the next one says.
     }
     facts_.tail = TailBytes::kGarbage;
-    note_later(unsealed, at);
+    torn_footer_ = !note_later(unsealed, at);
     return true;
   }
 
-  // Evidence behind the end: any valid header or footer.
-  void note_later(const Unsealed& unsealed, std::uint64_t from) {
+  // Evidence behind the end: any valid header or footer. True if there is one.
+  bool note_later(const Unsealed& unsealed, std::uint64_t from) {
     const Bytes file = unsealed.map->bytes();
     const SegmentHeader& header = unsealed.segment->header();
-    const auto note = [this](LogPosition upto) {
+    bool any = false;
+    const auto note = [this, &any](LogPosition upto) {
+      any = true;
       facts_.later_durable_upto = std::max(facts_.later_durable_upto.value_or(LogPosition{}), upto);
     };
     for (auto found = find_batch(file, header, from); found;
@@ -239,6 +257,7 @@ class Recovery {
     for (std::uint64_t at = from; at + 8 <= file.size(); at += kBatchAlignment)
       if (std::memcmp(file.data() + at, "KFTR", 4) == 0)
         if (const auto footer = footer_at(file, header, at)) note(footer->end_position);
+    return any;
   }
 
   void report_rot() {
@@ -317,11 +336,12 @@ class Recovery {
 
   Status carry_out(TailDecision decision) {
     const LogPosition watermark = *facts_.watermark;
+    // Names that a killed process left behind may be known to the page cache only.
+    KAPPA_CHECK_OK(files_.sync_directory(directory_));
     if (decision == TailDecision::kCutTornTail) {
       KAPPA_CHECK_OK(cut());
     }
-    if (decision == TailDecision::kCutTornTail || decision == TailDecision::kKeepUnproven)
-      for (const Unsealed& unsealed : unsealed_) KAPPA_CHECK_OK(write_again(unsealed, watermark));
+    for (const Unsealed& unsealed : unsealed_) KAPPA_CHECK_OK(write_again(unsealed, watermark));
     stop_segment_ = unsealed_.size() - 1;
     stop_scanned_ = true;
     keep_chain();
@@ -382,7 +402,8 @@ class Recovery {
     const std::size_t next = static_cast<std::size_t>(&unsealed - unsealed_.data()) + 1;
     const LogPosition segment_end =
         next < unsealed_.size() ? unsealed_[next].segment->header().base_position : position_;
-    if (segment_end <= watermark) return {};
+    // A segment that begins at W has nothing durable yet, its header page included.
+    if (segment_end <= watermark && header.base_position < watermark) return {};
     KAPPA_TRY(const auto file, files_.open(unsealed.segment->path(), OpenMode::kReadWrite));
     // The header page belongs to what may never have reached the disk.
     std::uint64_t at = watermark > header.base_position ? file_byte(header, watermark) : 0;
@@ -413,16 +434,22 @@ class Recovery {
   std::uint64_t stop_at_ = kSegmentHeaderBytes;
   bool stop_scanned_ = false;  // Its batches were followed; else the segment itself does not belong.
   bool ended_by_footer_ = false;
+  bool torn_footer_ = false;  // The bytes behind the last chain's end may be: nothing in them is valid.
   std::optional<Offset> first_later_;  // Of the first whole batch behind the damage.
 };
 
 }  // namespace
 
 Status initialize(FileSystem& files, const std::filesystem::path& directory, std::uint64_t segment_bytes) {
+  // The directory's own name: without it everything below would be lost together.
+  const std::filesystem::path parent = (directory / "").parent_path().parent_path();
+  KAPPA_CHECK_OK(files.sync_directory(parent.empty() ? "." : parent));
   Manifest manifest;
   auto stored = files.read_whole(directory / kManifestName, kManifestBytesMax);
   if (stored) {
     KAPPA_TRY(manifest, decode_manifest(*stored));
+    // Made by a process that died: its name comes before that of the first segment.
+    KAPPA_CHECK_OK(files.sync_directory(directory));
   } else if (stored.error().code != ErrorCode::kNotFound) {
     return std::unexpected(std::move(stored).error());
   } else {

@@ -61,7 +61,7 @@ Status Segment::load_index(bool repair_index) {
   KAPPA_TRY(SegmentIndex index, scan_index(map->bytes(), header_, end()));
   index_ = std::make_unique<SegmentIndex>(std::move(index));
   // Derived: a failure to store it costs the next opening a scan, nothing else.
-  if (repair_index && files_.replace_whole(index_path(), index_->encode(header_.log_id.low)))
+  if (repair_index && files_.replace_derived(index_path(), index_->encode(header_.log_id.low)))
     set_index_stored();
   return {};
 }

@@ -9,7 +9,9 @@
 #include <cstdio>
 #include <optional>
 #include <system_error>
+#include <vector>
 
+#include "log/file.h"
 #include "processor/engine.h"
 #include "serving/server.h"
 #include "tools/command.h"
@@ -58,8 +60,17 @@ std::optional<Error> wait_for_end(const sigset_t& signals, log::Log& log) {
 
 Status prepare_directory(const ServeOptions& options) {
   std::error_code error;
+  std::filesystem::path missing = std::filesystem::absolute(options.data / "", error).parent_path();
+  std::vector<std::filesystem::path> created;
+  while (!error && missing.has_relative_path() && !std::filesystem::exists(missing, error)) {
+    created.push_back(missing);
+    missing = missing.parent_path();
+  }
   std::filesystem::create_directories(options.data, error);
   if (error) return fail_errno(3000, "cannot create " + options.data.string(), error.value());
+  // The names too must survive a power cut: the log syncs what is below.
+  for (const std::filesystem::path& path : created)
+    KAPPA_CHECK_OK(log::real_file_system().sync_directory(path.parent_path()));
   return {};
 }
 

@@ -1,0 +1,128 @@
+// Goal: after a power cut a view is its batch query over the events that were recovered. Method: an
+// engine with a view runs on a log that is recorded (tests/log/sim); for crash images spread over the
+// recording the log is recovered, and an engine on it must answer from the view, from the stream and by
+// counting: with no view state at all, with the state as it was at the end (which then knows of more
+// events than the log has), and with that state after new events took the place of the lost ones.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/log/sim/crash_state.h"
+#include "tests/log/sim/model.h"
+#include "tests/processor/engine/engine_fixture.h"
+
+namespace kappa::processor::test {
+namespace {
+
+using namespace log::sim;
+
+constexpr std::uint64_t kPages = 5;
+constexpr const char* kQuery = "SELECT page, count(*) AS n FROM hits GROUP BY page";
+
+// Every event is the only one of its number; the page follows from it.
+std::string hit(std::uint64_t i) {
+  return R"({"page":"p)" + std::to_string(i % kPages) + R"(","n":)" + std::to_string(i) + R"(,"fill":")" +
+         std::string(150 + i % 90, 'f') + "\"}";
+}
+// What the view must hold over the first `count` events.
+Lines counted(std::uint64_t count) {
+  Lines lines;
+  for (std::uint64_t page = 0; page < kPages; ++page)
+    if (page < count)
+      lines.push_back("p" + std::to_string(page) + "|" +
+                      std::to_string((count - page + kPages - 1) / kPages));
+  return lines;
+}
+
+class CrashViews : public EngineFixture {
+ protected:
+  void SetUp() override {}
+
+  void open_on(log::FileSystem& files, const std::filesystem::path& views) {
+    log::LogOptions log_options;
+    log_options.directory = kLogDirectory;
+    log_options.segment_bytes = limits::kSegmentBytesMin;
+    log_options.prepared_segments = 0;
+    log_options.files = &files;
+    auto log = log::Log::open(log_options);
+    ASSERT_TRUE(log) << to_string(log.error());
+    log_ = std::move(*log);
+    options_.directory = views;
+    auto engine = Engine::open(options_, *log_);
+    ASSERT_TRUE(engine) << to_string(engine.error());
+    engine_ = std::move(*engine);
+  }
+
+  void append_hits(std::uint64_t from, std::uint64_t to) {
+    std::vector<std::string> values;
+    for (std::uint64_t i = from; i < to; ++i) values.push_back(hit(i));
+    append("hits", values, 3);
+  }
+
+  // Recovers the image, compares; adds what was lost, with other events in its place, and compares again.
+  bool check(const Tree& image, const std::filesystem::path& views) {
+    MemoryFileSystem files(image);
+    open_on(files, views);
+    if (HasFatalFailure()) return false;
+    const auto known = engine_->views();
+    const bool has_view =
+        std::any_of(known.begin(), known.end(), [](const auto& v) { return v.name == "by_page"; });
+    const auto topic = log_->find_topic("hits");
+    const std::uint64_t count = topic ? topic->next_sequence.value() : 0;
+    if (has_view) {
+      EXPECT_EQ(lines("SELECT * FROM by_page ORDER BY page"), counted(count));
+      EXPECT_EQ(lines(std::string(kQuery) + " ORDER BY page"), counted(count));
+      append_hits(count, count + 8);
+      EXPECT_EQ(lines("SELECT * FROM by_page ORDER BY page"), counted(count + 8));
+    } else {
+      EXPECT_EQ(count, 0u) << "the view was there before the first event";
+    }
+    close();
+    return has_view;
+  }
+};
+
+TEST_F(CrashViews, AreTheBatchQueryOverWhatWasRecovered) {
+  RecordingFileSystem recording(empty_tree(), {}, 1);
+  const std::filesystem::path final_views = directory_ / "final";
+  open_on(recording, final_views);
+  ASSERT_FALSE(HasFatalFailure());
+  run("CREATE STREAM hits (page TEXT, n BIGINT)");
+  run(std::string("CREATE MATERIALIZED VIEW by_page AS ") + kQuery);
+  for (std::uint64_t i = 0; i < 90; i += 6) append_hits(i, i + 6);
+  EXPECT_EQ(lines("SELECT * FROM by_page ORDER BY page"), counted(90));
+  close();
+
+  const std::vector<Operation> operations = recording.operations();
+  constexpr std::size_t kMoments = 24;
+  CrashState state(empty_tree(), {});
+  std::size_t checked = 0, with_view = 0;
+  for (std::size_t moment = 0; moment < operations.size(); ++moment) {
+    state.apply(operations[moment]);
+    if (moment % (operations.size() / kMoments) != 0) continue;
+    std::vector<Tree> images = {state.cached()};
+    // Everything that is pending lost, and every other unit of it.
+    for (const bool some : {false, true}) {
+      Choice choice;
+      for (std::size_t unit = 0; unit < state.pending().size(); ++unit)
+        choice.keep.push_back(some && (unit + moment) % 2 == 0);
+      images.push_back(state.image(choice));
+    }
+    for (const Tree& image : images) {
+      SCOPED_TRACE("power cut after operation " + std::to_string(moment) + ", image " +
+                   std::to_string(checked));
+      const std::filesystem::path views = directory_ / ("views" + std::to_string(checked));
+      if (checked % 2 == 1)
+        std::filesystem::copy(final_views, views, std::filesystem::copy_options::recursive);
+      with_view += check(image, views) ? 1 : 0;
+      std::filesystem::remove_all(views);
+      if (HasFailure()) return;
+      ++checked;
+    }
+  }
+  std::printf("[ images   ] %zu, of them %zu with the view\n", checked, with_view);
+  EXPECT_GT(with_view, checked / 2);
+}
+
+}  // namespace
+}  // namespace kappa::processor::test
