@@ -63,12 +63,10 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
                 files.read_whole(options.directory / kManifestName, kManifestBytesMax));
       const auto manifest = decode_manifest(bytes);
       fresh = manifest && manifest->sealed.empty();
-      if (const auto control = files.read_whole(options.directory / kControlName, 4 * kControlPageBytes)) {
-        const auto page = decode_control(as_bytes(*control));
-        fresh = fresh && page && page->watermark == LogPosition(0) && page->writer_epoch == WriterEpoch(0);
-      } else {
-        fresh = false;
-      }
+      const auto control = files.read_whole(options.directory / kControlName, 4 * kControlPageBytes);
+      if (!control && control.error().code != ErrorCode::kNotFound) return std::unexpected(control.error());
+      const auto page = control ? decode_control(as_bytes(*control)) : std::nullopt;
+      fresh = fresh && page && page->watermark == LogPosition(0) && page->writer_epoch == WriterEpoch(0);
     }
     if (any_segment || !fresh) {
       if (recovered.error().code == ErrorCode::kNotFound)
