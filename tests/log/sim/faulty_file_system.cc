@@ -1,6 +1,8 @@
 // Counts, then passes on.
 #include "tests/log/sim/faulty_file_system.h"
 
+#include <cerrno>
+
 namespace kappa::log::sim {
 namespace {
 
@@ -13,7 +15,7 @@ class FaultyFile final : public File {
     return inner_->pwritev(pieces, at);
   }
   Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override {
-    KAPPA_CHECK_OK(files_.next("read", path_));
+    KAPPA_CHECK_OK(files_.next("read", path_, true));
     return inner_->pread(out, at);
   }
   Status fdatasync() override {
@@ -30,7 +32,7 @@ class FaultyFile final : public File {
   }
   Expected<std::uint64_t> size() override { return inner_->size(); }
   Expected<std::shared_ptr<const Mapping>> map() override {
-    KAPPA_CHECK_OK(files_.next("map", path_));
+    KAPPA_CHECK_OK(files_.next("map", path_, true));
     return inner_->map();
   }
   Expected<bool> lock(bool exclusive) override { return inner_->lock(exclusive); }
@@ -43,13 +45,14 @@ class FaultyFile final : public File {
 
 }  // namespace
 
-Status FaultyFileSystem::next(const char* call, const std::filesystem::path& path) {
+Status FaultyFileSystem::next(const char* call, const std::filesystem::path& path, bool reads) {
+  if (reads && code_ == ENOSPC) return {};
   if (left_.fetch_sub(1) != 1) return {};
   return fail_errno(3201, std::string(call) + " " + path.string(), code_);
 }
 
 Expected<std::unique_ptr<File>> FaultyFileSystem::open(const std::filesystem::path& path, OpenMode mode) {
-  KAPPA_CHECK_OK(next("open", path));
+  KAPPA_CHECK_OK(next("open", path, mode == OpenMode::kRead || mode == OpenMode::kReadWrite));
   KAPPA_TRY(auto inner, inner_.open(path, mode));
   return std::make_unique<FaultyFile>(*this, std::move(inner), path);
 }
@@ -70,7 +73,7 @@ Status FaultyFileSystem::create_directory(const std::filesystem::path& path) {
   return inner_.create_directory(path);
 }
 Expected<std::vector<std::string>> FaultyFileSystem::list(const std::filesystem::path& path) {
-  KAPPA_CHECK_OK(next("list", path));
+  KAPPA_CHECK_OK(next("list", path, true));
   return inner_.list(path);
 }
 

@@ -22,8 +22,8 @@ class FaultyFileSystem final : public FileSystem {
   Status create_directory(const std::filesystem::path& path) override;
   Expected<std::vector<std::string>> list(const std::filesystem::path& path) override;
 
-  // For its files.
-  Status next(const char* call, const std::filesystem::path& path);
+  // For its files. A call that only reads never wants space.
+  Status next(const char* call, const std::filesystem::path& path, bool reads = false);
 
  private:
   FileSystem& inner_;
