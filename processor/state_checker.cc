@@ -12,6 +12,11 @@
 namespace kappa::processor {
 namespace {
 constexpr int kNice = 10;
+constexpr std::chrono::milliseconds kWaitMin{5};
+// How often a paced check looks whether its view has begun to wait for it.
+constexpr std::chrono::milliseconds kLookAgain{50};
+
+constexpr auto deref = [](const std::shared_ptr<LiveView>& view) -> const LiveView& { return *view; };
 }  // namespace
 
 StateChecker::StateChecker(std::vector<std::shared_ptr<LiveView>> views, std::uint64_t bytes_per_second, Done done)
@@ -29,17 +34,22 @@ StateChecker::~StateChecker() {
   thread_.join();
 }
 
+// A view that waits hastens the check that is under way, its own or the one before it.
 bool StateChecker::go_on(const LiveView& view, std::uint64_t bytes) {
   using std::chrono::steady_clock;
   const auto now = steady_clock::now();
   const std::chrono::duration<double> cost(static_cast<double>(bytes) / static_cast<double>(bytes_per_second_));
   free_at_ = std::max(free_at_, now) + std::chrono::duration_cast<steady_clock::duration>(cost);
   std::unique_lock lock(mutex_);
-  if (stopping_) return false;
-  if (view.waits_for_check()) return true;
   // Short waits cost more than they keep apart.
-  if (free_at_ - now < std::chrono::milliseconds(5)) return true;
-  wake_.wait_until(lock, free_at_, [this] { return stopping_; });
+  if (free_at_ - now < kWaitMin) return !stopping_;
+  while (!stopping_ && steady_clock::now() < free_at_) {
+    if (view.waits_for_check() || std::ranges::any_of(views_, &LiveView::waits_for_check, deref)) {
+      free_at_ = {};  // What was saved up is not paid for later.
+      break;
+    }
+    wake_.wait_until(lock, std::min(free_at_, steady_clock::now() + kLookAgain), [this] { return stopping_; });
+  }
   return !stopping_;
 }
 
