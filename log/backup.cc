@@ -77,9 +77,10 @@ class Backup {
     for (int attempt = 1;; ++attempt) {
       KAPPA_TRY(source_, read_backup_source(files_, options_.log, options_.patience_ms));
       KAPPA_CHECK_OK(check_history());
-      report_.manifest = {};
+      report_ = {};
       done_ = 0;
       all_ = 0;
+      if (options_.keep_removed) KAPPA_CHECK_OK(keep_removed());
       for (const ManifestEntry& entry : source_.manifest.sealed) all_ += entry.file_bytes;
       for (const BackupSource::Open& open : source_.open) all_ += open.content.size();
       const Status stored = store_sealed();
@@ -150,6 +151,27 @@ class Backup {
     return {};
   }
 
+  // Puts the segments that only the earlier backup still has before those of the log.
+  Status keep_removed() {
+    const auto& manifest = previous_ ? previous_ : base_;
+    if (!manifest) return {};
+    const std::filesystem::path& directory = previous_ ? options_.target : *options_.base;
+    for (const BackupFile& file : manifest->files) {
+      if (file.restored != kManifestName) continue;
+      KAPPA_TRY(const std::string bytes, files_.read_whole(directory / file.stored, kManifestBytesMax));
+      KAPPA_TRY(Manifest earlier, decode_manifest(bytes));
+      Manifest& now = source_.manifest;
+      const Offset start = now.sealed.empty() ? source_.open.front().header.base_offset : now.sealed.front().base_offset;
+      while (!earlier.sealed.empty() && earlier.sealed.back().base_offset >= start) earlier.sealed.pop_back();
+      // Only without a gap: what was removed and never backed up is lost.
+      if (earlier.sealed.empty() || earlier.sealed.back().end_offset != start) return {};
+      report_.files_kept = earlier.sealed.size();
+      now.sealed.insert(now.sealed.begin(), earlier.sealed.begin(), earlier.sealed.end());
+      now.log_start = earlier.log_start;
+    }
+    return {};
+  }
+
   Status store_sealed() {
     std::optional<ChainState> chain;
     for (const ManifestEntry& entry : source_.manifest.sealed) {
@@ -162,6 +184,9 @@ class Backup {
       if (known) {
         ++report_.files_reused;
         chain.reset();
+      } else if (report_.files_reused < report_.files_kept) {
+        return fail(ErrorCode::kCorrupt, 3182, "segment file " + file.stored + " of the earlier backup is missing or short",
+                    "the earlier backup is damaged, and the log no longer has it; begin a new backup");
       } else {
         KAPPA_CHECK_OK(store_one(entry, file, chain));
       }
@@ -182,9 +207,16 @@ class Backup {
     if (!size || *size != file.bytes) return false;
     file.hash = found->second.file.hash;
     if (found->second.directory == options_.target) return true;
-    if (options_.copy) return false;
     static_cast<void>(files_.unlink(options_.target / file.stored));
-    return files_.link(from, options_.target / file.stored).has_value();
+    if (!options_.copy && files_.link(from, options_.target / file.stored)) return true;
+    // Not from the log: its bytes are verified there. But the log may not have it any more.
+    if (report_.files_reused >= report_.files_kept) return false;
+    KAPPA_TRY(const auto handle, files_.open(from, OpenMode::kRead));
+    KAPPA_TRY(const auto map, handle->map());
+    if (hash_bytes(map->bytes(), 0) != file.hash)
+      return fail(ErrorCode::kCorrupt, 3182, "file " + file.stored + " of the base does not match its hash");
+    KAPPA_CHECK_OK(write_file(options_.target / file.stored, map->bytes()));
+    return true;
   }
 
   Expected<std::uint64_t> size_of(const std::filesystem::path& path) {

@@ -62,6 +62,9 @@ struct BackupOptions {
   std::filesystem::path target;               // Created if missing; empty, or holding an earlier backup.
   std::optional<std::filesystem::path> base;  // Another backup of the same log to share segments with.
   bool copy = false;                          // No hard links: own bytes, at the cost of space and time.
+  // Segments of the earlier backup that retention has removed from the log since stay in the backup, so
+  // that a restored log begins where the first backup did and old views can be rebuilt from it.
+  bool keep_removed = false;
   std::uint32_t patience_ms = 10'000;  // How long a live server may take to make its last batches durable.
   FileSystem* files = nullptr;         // Borrowed; the real file system if null.
   BackupProgress progress;             // May be empty.
@@ -70,6 +73,7 @@ struct BackupOptions {
 struct BackupReport {
   BackupManifest manifest;
   bool live = false;  // A server had the log open.
+  std::uint64_t files_kept = 0;  // Removed from the log since; with keep_removed.
   std::uint64_t files_reused = 0, files_linked = 0, files_copied = 0;
   std::uint64_t bytes_copied = 0;  // Written by this backup.
   std::uint64_t bytes_checked = 0;  // Read and verified batch by batch.

@@ -20,6 +20,7 @@ struct BackupFlags {
   std::string output;
   std::string timeout = "10s";
   bool copy = false;
+  bool keep = false;
   bool verify = false;
 };
 
@@ -34,6 +35,7 @@ int run_backup(const BackupFlags& flags) {
   options.target = flags.target;
   if (!flags.base.empty()) options.base = flags.base;
   options.copy = flags.copy;
+  options.keep_removed = flags.keep;
   options.patience_ms = static_cast<std::uint32_t>(
       std::min<std::int64_t>(parse_duration(flags.timeout)->count(), 24 * 60 * 60 * 1000));
   options.progress = byte_progress(progress, "backed up");
@@ -50,17 +52,22 @@ int run_backup(const BackupFlags& flags) {
                static_cast<double>(manifest.bytes()) / 1e6, static_cast<unsigned long long>(report->files_reused),
                static_cast<unsigned long long>(report->files_linked),
                static_cast<unsigned long long>(report->files_copied), seconds);
+  if (manifest.start.value() != 0)
+    std::fprintf(stderr,
+                 "note: the log begins at offset %llu; a restored server cannot rebuild views that are older (--keep "
+                 "keeps what retention removes)\n",
+                 static_cast<unsigned long long>(manifest.start.value()));
   if (flags.output == "json") {
     std::string name;
     append_json_string(flags.target, name);
     std::printf(
         "{\"backup\":%s,\"log_id\":\"%s\",\"generation\":%llu,\"start\":%llu,\"end\":%llu,\"live\":%s,\"files\":%zu,"
-        "\"bytes\":%llu,\"reused\":%llu,\"linked\":%llu,\"copied\":%llu,\"bytes_copied\":%llu,\"bytes_checked\":%llu,"
+        "\"bytes\":%llu,\"kept\":%llu,\"reused\":%llu,\"linked\":%llu,\"copied\":%llu,\"bytes_copied\":%llu,\"bytes_checked\":%llu,"
         "\"seconds\":%.6f}\n",
         name.c_str(), manifest.log_id.text().c_str(), static_cast<unsigned long long>(manifest.generation),
         static_cast<unsigned long long>(manifest.start.value()), static_cast<unsigned long long>(manifest.end.value()),
         report->live ? "true" : "false", manifest.files.size(), static_cast<unsigned long long>(manifest.bytes()),
-        static_cast<unsigned long long>(report->files_reused), static_cast<unsigned long long>(report->files_linked),
+        static_cast<unsigned long long>(report->files_kept), static_cast<unsigned long long>(report->files_reused), static_cast<unsigned long long>(report->files_linked),
         static_cast<unsigned long long>(report->files_copied), static_cast<unsigned long long>(report->bytes_copied),
         static_cast<unsigned long long>(report->bytes_checked), seconds);
   }
@@ -128,6 +135,7 @@ again from the log.)");
   command->add_option("-d,--data", flags->data, "Data directory")->capture_default_str()->type_name("DIR");
   command->add_option("--base", flags->base, "An earlier backup whose unchanged segments are shared")->type_name("DIR");
   command->add_flag("--copy", flags->copy, "Copy instead of linking");
+  command->add_flag("--keep", flags->keep, "Keep what retention removed from the log since the earlier backup");
   command->add_flag("--verify", flags->verify, "Check the backup in DIR against its hashes; writes nothing");
   command->add_option("--timeout", flags->timeout, "How long a server may take to make its last batches durable")
       ->capture_default_str()

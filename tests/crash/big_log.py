@@ -111,16 +111,17 @@ def traced_start(server):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--mib", type=int, default=200, help="size of the log")
-    parser.add_argument("--segment-bytes", type=int, default=0, help="default: 64 MiB, smaller for a small log")
+    parser.add_argument("--segment-bytes", type=int, default=0, help="default: 64 MiB, 32 MiB for a small log; below that more than two may be scanned")
     parser.add_argument("--starts", type=int, default=3, help="kills and starts")
     arguments = parser.parse_args()
-    segment = arguments.segment_bytes or max(1 << 20, min(64 << 20, (arguments.mib << 20) // 40))
+    segment = arguments.segment_bytes or (64 << 20 if arguments.mib >= 2048 else 32 << 20)
     events = (arguments.mib << 20) // (EVENT_BYTES + 3)
     with kappa.Scratch("big") as scratch:
         server = scratch.server(flags=("--segment-bytes", str(segment))).start()
         server.run("sql", "-q", STREAM, VIEW)
         begin = time.monotonic()
-        server.run("bench", "append", "--events", str(events), "--size", str(EVENT_BYTES))
+        subprocess.run([kappa.binary(), "bench", "append", "-a", server.address, "--events", str(events), "--size",
+                        str(EVENT_BYTES)], check=True, stdout=subprocess.DEVNULL)
         print(f"filled {arguments.mib} MiB in {time.monotonic() - begin:.1f} s", flush=True)
         worst = 0.0
         for number in range(arguments.starts):

@@ -473,6 +473,34 @@ TEST_F(BackupTest, AnotherHistoryOfTheLogIsRefused) {
   EXPECT_TRUE(verify_target().empty());
 }
 
+// Rolls and seals between the reading of MANIFEST and that of the segment it does not list.
+TEST_F(BackupTest, LogThatRollsWhileItIsReadIsReadAgain) {
+  auto log = open();
+  ASSERT_NE(log, nullptr);
+  append(*log, 30);
+  HookedFiles files;
+  int rolls = 0;
+  files.before = [&](std::string_view call, const std::filesystem::path& path) -> Status {
+    if (call != "read" || path.extension() != ".segment" || rolls == 3) return {};
+    ++rolls;
+    const std::uint64_t segments = log->status().segments;
+    while (log->status().segments < segments + 2) append(*log, 5);
+    return {};
+  };
+  backup_.files = &files;
+  const std::uint64_t before = log->durable_end().value();
+  const BackupReport report = must_make();
+  EXPECT_EQ(rolls, 3);
+  EXPECT_GT(report.manifest.end.value(), before);
+  EXPECT_TRUE(verify_target().empty());
+  const std::string content = content_of(restore());
+  log.reset();
+  const std::string all = content_of(options_.directory);
+  const std::string events = content.substr(0, content.find("\ntopic ") + 1);
+  EXPECT_EQ(all.substr(0, events.size()), events);
+  EXPECT_NE(content.find("\nproducer " + std::to_string(report.manifest.end.value()) + "\n"), std::string::npos);
+}
+
 // Retention removes the oldest segment between the reading of the manifest and the link.
 TEST_F(BackupTest, SegmentsRemovedMeanwhileAreLeftOut) {
   fill(300);
@@ -499,6 +527,50 @@ TEST_F(BackupTest, SegmentsRemovedMeanwhileAreLeftOut) {
   EXPECT_EQ(report.manifest.start, full.sealed[removed].base_offset);
   EXPECT_EQ(report.manifest.files.front().stored, segment_name(full.sealed[removed].number, full.sealed[removed].base_offset));
   EXPECT_TRUE(verify_target().empty());
+}
+
+// Segments that retention removes stay in the backup, by hard link or copied from the base.
+TEST_F(BackupTest, KeepsWhatRetentionRemovedWhenAsked) {
+  fill(200);
+  const std::string all = content_of(options_.directory);
+  must_make();
+  const std::string list = golden::load(backup_.target / kBackupName);
+  // What retention does: the shorter list, then the files.
+  Manifest manifest = *decode_manifest(load(options_.directory / kManifestName));
+  const std::size_t sealed = manifest.sealed.size();
+  ASSERT_GE(sealed, 4U);
+  for (int i = 0; i < 2; ++i) {
+    std::filesystem::remove(options_.directory / segment_name(manifest.sealed[0].number, manifest.sealed[0].base_offset));
+    manifest.sealed.erase(manifest.sealed.begin());
+  }
+  manifest.log_start = manifest.sealed[0].base_offset;
+  store(options_.directory / kManifestName, encode_manifest(manifest));
+
+  backup_.base = backup_.target;
+  for (const bool copy : {false, true}) {
+    backup_.copy = copy;
+    backup_.target = root_ / (copy ? "copied" : "linked");
+    backup_.keep_removed = false;
+    EXPECT_EQ(must_make().manifest.start, manifest.log_start);
+    std::filesystem::remove_all(backup_.target);
+    backup_.keep_removed = true;
+    const BackupReport report = must_make();
+    EXPECT_EQ(report.files_kept, 2U);
+    EXPECT_EQ(report.manifest.start, Offset(0));
+    EXPECT_TRUE(verify_target().empty());
+    EXPECT_EQ(content_of(restore()), all);
+    // And again into the same directory.
+    backup_.base.reset();
+    EXPECT_EQ(must_make().files_kept, 2U);
+    EXPECT_EQ(content_of(restore()), all);
+    backup_.base = root_ / "backup";
+  }
+  // Gone from both: it must not be left out silently.
+  std::filesystem::remove(backup_.target / segment_name(1, Offset(0)));
+  backup_.base.reset();
+  const auto damaged = make();
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().number, 3182);
 }
 
 // An error at every call in turn, over the second backup into a directory: the list there names the
