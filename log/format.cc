@@ -230,6 +230,11 @@ Expected<Manifest> decode_manifest(std::string_view bytes) {
     entry.file_bytes = r.u64();
     entry.footer_hash = r.u64();
     if (i > 0 && entry.number != manifest.sealed.back().number + 1) return damaged();
+    // What follows computes with these: a segment holds what lies between its positions.
+    if (entry.end_offset < entry.base_offset || entry.end_position < entry.base_position ||
+        entry.file_bytes < kSegmentHeaderBytes ||
+        entry.end_position - entry.base_position > entry.file_bytes - kSegmentHeaderBytes)
+      return damaged();
     manifest.sealed.push_back(entry);
   }
   if (!r.done()) return damaged();

@@ -57,22 +57,26 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
     KAPPA_TRY(const auto names, files.list(options.directory));
     bool any_segment = false;
     for (const std::string& name : names) any_segment = any_segment || parse_segment_name(name).has_value();
-    bool fresh = recovered.error().code == ErrorCode::kNotFound;
-    if (!fresh && recovered.error().number == 3114) {
+    // Creation leaves a control file that tells of nothing. Any other means that a log was here.
+    const auto control = files.read_whole(options.directory / kControlName, 4 * kControlPageBytes);
+    if (!control && control.error().code != ErrorCode::kNotFound) return std::unexpected(control.error());
+    const auto page = control ? decode_control(as_bytes(*control)) : std::nullopt;
+    bool fresh = page && page->watermark == LogPosition(0) && page->writer_epoch == WriterEpoch(0);
+    if (recovered.error().code == ErrorCode::kNotFound) {
+      fresh = fresh || !control;
+    } else if (recovered.error().number == 3114) {
       KAPPA_TRY(const std::string bytes,
                 files.read_whole(options.directory / kManifestName, kManifestBytesMax));
       const auto manifest = decode_manifest(bytes);
-      fresh = manifest && manifest->sealed.empty();
-      const auto control = files.read_whole(options.directory / kControlName, 4 * kControlPageBytes);
-      if (!control && control.error().code != ErrorCode::kNotFound) return std::unexpected(control.error());
-      const auto page = control ? decode_control(as_bytes(*control)) : std::nullopt;
-      fresh = fresh && page && page->watermark == LogPosition(0) && page->writer_epoch == WriterEpoch(0);
+      fresh = fresh && manifest && manifest->sealed.empty();
+    } else {
+      fresh = false;
     }
     if (any_segment || !fresh) {
       if (recovered.error().code == ErrorCode::kNotFound)
         return fail(ErrorCode::kCorrupt, 3112,
-                    "there are segment files but no manifest in " + options.directory.string(),
-                    "restore MANIFEST and CONTROL from a copy of the directory");
+                    "there are files of a log but no manifest in " + options.directory.string(),
+                    "restore the directory from a copy; to begin anew instead, use another one");
       return std::unexpected(std::move(recovered).error());
     }
     KAPPA_CHECK_OK(initialize(files, options.directory, options.segment_bytes));

@@ -273,8 +273,7 @@ class Recovery {
   // Read-only: everything that still verifies is served, across the damage.
   Status rebuild_around_damage() {
     out_.state = LogState();
-    for (const Unsealed& unsealed : unsealed_) out_.segments.push_back(unsealed.segment);
-    out_.unsealed = unsealed_.size();
+    keep_ordered();
     const std::size_t count = out_.segments.size();
     for (std::size_t i = count < 2 ? 0 : count - 2; i < count; ++i) {
       Segment& segment = *out_.segments[i];
@@ -313,6 +312,23 @@ class Recovery {
     chain_.next_offset = out_.state.next_offset;
     finish_end();
     return {};
+  }
+
+  // Readers search the segments by offset. What has no place in that order, a stray copy of a segment under
+  // another name, is not searched; the damage that is reported names it.
+  void keep_ordered() {
+    for (std::size_t i = 0; i < unsealed_.size(); ++i) {
+      const auto number = [](const Unsealed& unsealed) { return unsealed.segment->header().number; };
+      const bool twice = i + 1 < unsealed_.size() && number(unsealed_[i]) == number(unsealed_[i + 1]);
+      if (twice && !unsealed_[i].header_valid) continue;
+      if (!out_.segments.empty()) {
+        const SegmentHeader& before = out_.segments.back()->header();
+        const SegmentHeader& here = unsealed_[i].segment->header();
+        if (here.number <= before.number || here.base_offset < before.base_offset) continue;
+      }
+      out_.segments.push_back(unsealed_[i].segment);
+      ++out_.unsealed;
+    }
   }
 
   void finish_end() {

@@ -462,6 +462,19 @@ TEST_F(Recovery, InterruptedCreationStartsAgain) {
   EXPECT_TRUE(log->append(batch(*log->ensure_topic("a"), {"x"})));
 }
 
+// Found by fuzzing: with the manifest and every segment lost, a new log was begun over the old one's control
+// file, in silence.
+TEST_F(Recovery, ControlFileAloneIsNotTakenForANewLog) {
+  write_three();
+  for (const char* suffix : {"MANIFEST", ".segment"})
+    for (const auto& file : files_ending(suffix)) std::filesystem::remove(file);
+  const std::string control = load(options_.directory / "CONTROL");
+  const auto log = Log::open(options_);
+  ASSERT_FALSE(log);
+  EXPECT_EQ(log.error().number, 3112);
+  EXPECT_EQ(load(options_.directory / "CONTROL"), control);
+}
+
 TEST_F(Recovery, LostManifestIsNotTakenForANewLog) {
   write_three();
   std::filesystem::remove(options_.directory / kManifestName);
