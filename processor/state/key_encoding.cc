@@ -2,6 +2,7 @@
 #include "processor/state/key_encoding.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 namespace kappa::processor {
@@ -142,15 +143,27 @@ Expected<Value> read_key(std::string_view& in, Type type) {
   const char* const raw = in.data();
   in.remove_prefix(fixed);
   switch (physical) {
-    case Physical::kBool: return Value::boolean(*raw != 0);
+    case Physical::kBool:
+      if (static_cast<unsigned char>(*raw) > 1) return damaged();
+      return Value::boolean(*raw != 0);
     case Physical::kInt64: {
       const auto v = static_cast<std::int64_t>(load_u64(raw) ^ kSign);
       if (type.id == TypeId::kTimestamp) return Value::timestamp(v);
       if (type.id == TypeId::kInterval) return Value::interval(v);
       return Value::bigint(v);
     }
-    case Physical::kDouble: return Value::real(double_of(load_u64(raw)));
-    case Physical::kInt128: return Value::numeric(int128_of(raw), type.precision, type.scale);
+    case Physical::kDouble: {
+      // -0 is stored as 0, and no DOUBLE is infinite or NaN.
+      const double v = double_of(load_u64(raw));
+      if (!std::isfinite(v) || (v == 0 && std::signbit(v))) return damaged();
+      return Value::real(v);
+    }
+    case Physical::kInt128: {
+      const Int128 v = int128_of(raw);
+      const Int128 bound = power_of_ten(type.precision);
+      if (v >= bound || v <= -bound) return damaged();
+      return Value::numeric(v, type.precision, type.scale);
+    }
     case Physical::kText: break;
   }
   std::string text;

@@ -26,7 +26,7 @@ namespace kappa::processor {
 void append_key(const Value& value, std::string& out);
 void append_key(const Vector& vector, std::size_t row, std::string& out);
 // Reads one column of `type` from the front of `in` and removes it there. kCorrupt 3301 if the bytes
-// are not an encoding of the type.
+// are not what append_key() writes for a value of the type (one value has one encoding).
 [[nodiscard]] Expected<Value> read_key(std::string_view& in, Type type);
 // Reads the same into position `row` of `out` (text is copied to `arena`).
 [[nodiscard]] Status read_key(std::string_view& in, Vector& out, std::size_t row, Arena& arena);

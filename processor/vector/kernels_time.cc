@@ -21,7 +21,12 @@ std::int64_t floor_to(std::int64_t v, std::int64_t unit) {
   return rest;
 }
 
-// A point in time taken apart; years within std::chrono's (-32767..32767).
+// The quotient rounded down, which stays in range where the multiple below `v` would not.
+std::int64_t floor_divide(std::int64_t v, std::int64_t unit) {
+  return v / unit - (v % unit < 0 ? 1 : 0);
+}
+
+// A point in time taken apart; every 64-bit timestamp has a year.
 struct Civil {
   std::int64_t days;
   std::int64_t micros_of_day;
@@ -29,9 +34,10 @@ struct Civil {
   int month, day;
 
   explicit Civil(std::int64_t micros)
-      : days((micros - floor_to(micros, kDayMicros)) / kDayMicros),
-        micros_of_day(floor_to(micros, kDayMicros)) {
-    // Whole 400-year cycles of 146097 days aside, so that every 64-bit timestamp has a year.
+      : Civil(floor_divide(micros, kDayMicros), floor_to(micros, kDayMicros)) {}
+  Civil(std::int64_t days_since_epoch, std::int64_t micros)
+      : days(days_since_epoch), micros_of_day(micros) {
+    // Whole 400-year cycles of 146097 days aside: std::chrono's years are -32767..32767.
     const std::int64_t cycle_day = floor_to(days, 146'097);
     const std::int64_t cycles = (days - cycle_day) / 146'097;
     const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{cycle_day}}};
@@ -41,12 +47,16 @@ struct Civil {
   }
 };
 
-bool micros_of(std::int64_t year, int month, std::int64_t& out) {
+// Days since the epoch of the first of a month of a timestamp's year.
+std::int64_t days_of(std::int64_t year, int month) {
   const std::int64_t in_cycle = floor_to(year, 400);
   const std::int64_t cycles = (year - in_cycle) / 400;
   const std::chrono::sys_days date{std::chrono::year{static_cast<int>(in_cycle)} /
                                    std::chrono::month{static_cast<unsigned>(month)} / std::chrono::day{1}};
-  return !__builtin_mul_overflow(date.time_since_epoch().count() + cycles * 146'097, kDayMicros, &out);
+  return date.time_since_epoch().count() + cycles * 146'097;
+}
+bool micros_of(std::int64_t year, int month, std::int64_t& out) {
+  return !__builtin_mul_overflow(days_of(year, month), kDayMicros, &out);
 }
 
 enum class Unit {
@@ -117,10 +127,7 @@ std::int64_t day_of_week(std::int64_t days) {
 // ISO 8601 week of the year: that of the week's Thursday.
 std::int64_t iso_week(std::int64_t days) {
   const std::int64_t thursday = days - floor_to(days + 3, 7) + 3;
-  const Civil civil(thursday * kDayMicros);
-  std::int64_t january = 0;
-  if (!micros_of(civil.year, 1, january)) return 0;
-  return (thursday - january / kDayMicros) / 7 + 1;
+  return (thursday - days_of(Civil(thursday, 0).year, 1)) / 7 + 1;
 }
 
 std::int64_t field(Unit unit, std::int64_t ts) {
@@ -141,11 +148,8 @@ std::int64_t field(Unit unit, std::int64_t ts) {
     case Unit::kYear: return civil.year;
     case Unit::kDayOfWeek: return day_of_week(civil.days);
     case Unit::kIsoDayOfWeek: return day_of_week(civil.days) == 0 ? 7 : day_of_week(civil.days);
-    case Unit::kDayOfYear: {
-      std::int64_t january = 0;
-      return micros_of(civil.year, 1, january) ? civil.days - january / kDayMicros + 1 : 0;
-    }
-    default: return (ts - floor_to(ts, kSecondMicros)) / kSecondMicros;
+    case Unit::kDayOfYear: return civil.days - days_of(civil.year, 1) + 1;
+    default: return floor_divide(ts, kSecondMicros);
   }
 }
 
@@ -204,7 +208,7 @@ void field_kernel(KernelCall& call) {
 }
 
 void epoch_ms_kernel(KernelCall& call) {
-  unary<std::int64_t, std::int64_t>(call, [](std::int64_t ts) { return (ts - floor_to(ts, 1000)) / 1000; });
+  unary<std::int64_t, std::int64_t>(call, [](std::int64_t ts) { return floor_divide(ts, 1000); });
 }
 
 // date_bin(size, ts[, origin]): the start of the bin of that size that holds ts.

@@ -106,6 +106,21 @@ TEST(KeyEncoding, RowsOrderColumnByColumn) {
   }
 }
 
+// Found by fuzzing: bytes that append_key() never writes were read as values, among them a DOUBLE that is
+// not a number.
+TEST(KeyEncoding, OneValueHasOneEncoding) {
+  const auto refused = [](std::string bytes, Type type) {
+    std::string_view in = bytes;
+    const auto value = read_key(in, type);
+    return !value && value.error().number == 3301;
+  };
+  EXPECT_TRUE(refused("\x01\x02", kBooleanType));
+  EXPECT_TRUE(refused("\x01" + std::string(8, '\xff'), kDoubleType));                        // NaN
+  EXPECT_TRUE(refused("\x01\xff\xf0" + std::string(6, '\0'), kDoubleType));                 // Infinity
+  EXPECT_TRUE(refused("\x01\x7f" + std::string(7, '\xff'), kDoubleType));                   // -0
+  EXPECT_TRUE(refused("\x01\x80" + std::string(14, '\0') + "\x64", {TypeId::kNumeric, 2, 0}));  // 100
+}
+
 TEST(KeyEncoding, KeyAfterPrefixEndsThePrefix) {
   EXPECT_EQ(key_after_prefix("ab"), "ac");
   EXPECT_EQ(key_after_prefix("a\xff\xff"), "b");

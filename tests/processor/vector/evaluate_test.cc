@@ -363,6 +363,18 @@ TEST(Functions, TextByCodePoints) {
                "E"}});
 }
 
+// Found by fuzzing: the day of the least timestamp was computed through a multiple below the least integer.
+TEST(Functions, TimeAtTheEndsOfTheRange) {
+  const std::string least = 
+      "(TIMESTAMP '1970-01-01' - INTERVAL '106751991 days 14454 seconds' - INTERVAL '775808 microseconds')";
+  EXPECT_EQ(text_of("year(" + least + ")"), "-290308");
+  EXPECT_EQ(text_of("month(" + least + ")"), "12");
+  EXPECT_EQ(text_of("day(" + least + ")"), "21");
+  EXPECT_EQ(text_of("extract(doy FROM " + least + ")"), "356");
+  EXPECT_EQ(text_of("week(" + least + ")"), "51");
+  EXPECT_EQ(text_of("epoch_ms(" + least + ")"), "-9223372036854776");
+}
+
 TEST(Functions, TimeAlsoBefore1970) {
   expect_all({{"date_trunc('hour', TIMESTAMP '1969-12-31 23:59:59')", "1969-12-31T23:00:00Z"},
               {"date_trunc('month', TIMESTAMP '1900-02-28 12:00:00')", "1900-02-01T00:00:00Z"},
