@@ -229,7 +229,9 @@ struct VerifyReport {
   std::vector<std::string> damage;    // Each names file, byte range and offsets.
   std::vector<std::string> warnings;  // Derived files that will be rebuilt, a torn tail that will be cut.
 };
+// `files`: borrowed; the real file system if null.
 [[nodiscard]] Expected<VerifyReport> verify(const std::filesystem::path& directory,
-                                            const std::function<void(std::string_view)>& line);
+                                            const std::function<void(std::string_view)>& line,
+                                            FileSystem* files = nullptr);
 
 }  // namespace kappa::log

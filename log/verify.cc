@@ -16,8 +16,8 @@ std::string place(const std::string& file, std::uint64_t from, std::uint64_t to,
 }  // namespace
 
 Expected<VerifyReport> verify(const std::filesystem::path& directory,
-                              const std::function<void(std::string_view)>& line) {
-  FileSystem& files = real_file_system();
+                              const std::function<void(std::string_view)>& line, FileSystem* file_system) {
+  FileSystem& files = file_system != nullptr ? *file_system : real_file_system();
   KAPPA_TRY(const auto lock, files.open(directory / kLockName, OpenMode::kRead));
   KAPPA_TRY(const bool locked, lock->lock(false));
   if (!locked)
