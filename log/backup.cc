@@ -13,6 +13,7 @@
 #include <set>
 
 #include "log/backup_source.h"
+#include "log/sealed_check.h"
 
 namespace kappa::log {
 namespace {
@@ -25,46 +26,6 @@ constexpr std::uint64_t kRoomBytes = 4096;
 
 std::unexpected<Error> damaged(std::string what) {
   return fail(ErrorCode::kCorrupt, 3183, std::move(what), "kappa verify shows the damage");
-}
-
-// Every batch of a sealed segment, its page and its footer; `chain` is what the segment before left
-// (nullopt: unknown) and becomes what this one leaves.
-Status check_sealed(Bytes file, const ManifestEntry& entry, const LogId& id, std::optional<ChainState>& chain) {
-  const std::string name = segment_name(entry.number, entry.base_offset);
-  const auto page = decode_segment_header(file);
-  if (!page && page.error().code == ErrorCode::kUnsupported) return std::unexpected(page.error());
-  if (!page || page->number != entry.number || page->base_offset != entry.base_offset ||
-      page->base_position != entry.base_position || page->log_id != id)
-    return damaged(damage_text(name, 0, kSegmentHeaderBytes, entry.base_offset, entry.base_offset,
-                               "its header page is damaged or another segment's"));
-  const std::uint64_t end = file_byte(*page, entry.end_position);
-  if (end > file.size()) return damaged("segment file " + name + " is shorter than the manifest says");
-  if (!chain) chain = ChainState{page->base_offset, page->previous_header_hash};
-  const Bytes batches = file.first(end);
-  std::uint64_t hash = 0;
-  for (std::uint64_t at = kSegmentHeaderBytes; at < end;) {
-    const auto found = batch_at(batches, *page, at);
-    const Status chained = found ? check_chain(*chain, *found) : Status{};
-    if (!found || !chained) {
-      // Up to the next batch that verifies.
-      auto later = find_batch(batches, *page, at + kBatchAlignment);
-      while (later && !batch_at(batches, *page, later->at))
-        later = find_batch(batches, *page, later->at + kBatchAlignment);
-      return damaged(damage_text(name, at, later ? later->at : end, chain->next_offset,
-                                 later ? later->header.base_offset : entry.end_offset,
-                                 found ? chained.error().message : found.error().message));
-    }
-    extend_chain(*chain, *found);
-    hash = extend_segment_hash(hash, found->header_hash);
-    at = found->end();
-  }
-  const Bytes rest = file.subspan(end);
-  const auto footer = decode_footer(rest, id.low);
-  if (!footer || footer->segment_hash != hash || hash_bytes(rest, 0) != entry.footer_hash ||
-      chain->next_offset != entry.end_offset)
-    return damaged(damage_text(name, end, file.size(), entry.base_offset, entry.end_offset,
-                               "its footer is damaged or does not describe its batches"));
-  return {};
 }
 
 class Backup {
@@ -86,11 +47,13 @@ class Backup {
       const Status stored = store_sealed();
       if (stored) break;
       // Given up by retention meanwhile: the next picture begins behind it.
-      if (stored.error().code != ErrorCode::kNotFound || attempt == kAttempts) return std::unexpected(stored.error());
+      if (stored.error().code != ErrorCode::kNotFound || attempt == kAttempts)
+        return std::unexpected(stored.error());
     }
     KAPPA_CHECK_OK(store_own());
     KAPPA_CHECK_OK(files_.sync_directory(options_.target));
-    KAPPA_CHECK_OK(files_.replace_whole(options_.target / kBackupName, encode_backup_manifest(report_.manifest)));
+    KAPPA_CHECK_OK(
+        files_.replace_whole(options_.target / kBackupName, encode_backup_manifest(report_.manifest)));
     remove_leftovers();
     report_.live = source_.live;
     return std::move(report_);
@@ -101,14 +64,17 @@ class Backup {
   Status prepare_target() {
     KAPPA_CHECK_OK(files_.create_directory(options_.target));
     KAPPA_TRY(const auto names, files_.list(options_.target));
-    const auto has = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+    const auto has = [&](const char* name) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
     if (!names.empty() && !has(kBackupName) && !has(kBackupLockName))
       return fail(ErrorCode::kExists, 3185, options_.target.string() + " is not empty and not a backup",
                   "name a new directory, or one that holds a backup of this log");
     KAPPA_TRY(lock_, files_.open(options_.target / kBackupLockName, OpenMode::kCreate));
     KAPPA_TRY(const bool locked, lock_->lock(true));
     if (!locked)
-      return fail(ErrorCode::kBusy, 3186, "another backup writes to " + options_.target.string(), "wait for it");
+      return fail(ErrorCode::kBusy, 3186, "another backup writes to " + options_.target.string(),
+                  "wait for it");
     if (has(kBackupName)) {
       KAPPA_TRY(previous_, read_backup_manifest(files_, options_.target));
       add_base(options_.target, *previous_);
@@ -137,16 +103,18 @@ class Backup {
       if (!manifest) continue;
       const char* which = manifest == previous_ ? "the backup in the target" : "the base";
       if (manifest->log_id != source_.manifest.log_id)
-        return fail(ErrorCode::kInvalid, 3184, std::string(which) + " is of another log", "name a new directory");
+        return fail(ErrorCode::kInvalid, 3184, std::string(which) + " is of another log",
+                    "name a new directory");
       bool same = manifest->end <= source_.chain.next_offset;
       for (const ManifestEntry& entry : source_.manifest.sealed) {
         const auto found = shared_.find(segment_name(entry.number, entry.base_offset));
         same = same && (found == shared_.end() || found->second.file.footer_hash == entry.footer_hash);
       }
       if (!same)
-        return fail(ErrorCode::kInvalid, 3184,
-                    std::string(which) + " has events that this log does not have: the log is another history of it",
-                    "name a new directory");
+        return fail(
+            ErrorCode::kInvalid, 3184,
+            std::string(which) + " has events that this log does not have: the log is another history of it",
+            "name a new directory");
     }
     return {};
   }
@@ -161,7 +129,8 @@ class Backup {
       KAPPA_TRY(const std::string bytes, files_.read_whole(directory / file.stored, kManifestBytesMax));
       KAPPA_TRY(Manifest earlier, decode_manifest(bytes));
       Manifest& now = source_.manifest;
-      const Offset start = now.sealed.empty() ? source_.open.front().header.base_offset : now.sealed.front().base_offset;
+      const Offset start =
+          now.sealed.empty() ? source_.open.front().header.base_offset : now.sealed.front().base_offset;
       while (!earlier.sealed.empty() && earlier.sealed.back().base_offset >= start) earlier.sealed.pop_back();
       // Only without a gap: what was removed and never backed up is lost.
       if (earlier.sealed.empty() || earlier.sealed.back().end_offset != start) return {};
@@ -185,7 +154,8 @@ class Backup {
         ++report_.files_reused;
         chain.reset();
       } else if (report_.files_reused < report_.files_kept) {
-        return fail(ErrorCode::kCorrupt, 3182, "segment file " + file.stored + " of the earlier backup is missing or short",
+        return fail(ErrorCode::kCorrupt, 3182,
+                    "segment file " + file.stored + " of the earlier backup is missing or short",
                     "the earlier backup is damaged, and the log no longer has it; begin a new backup");
       } else {
         KAPPA_CHECK_OK(store_one(entry, file, chain));
@@ -232,9 +202,9 @@ class Backup {
     KAPPA_TRY(const auto map, handle->map());
     const Bytes bytes = map->bytes();
     if (bytes.size() != file.bytes)
-      return damaged("segment file " + file.stored + " has " + std::to_string(bytes.size()) + " bytes, not the " +
-                     std::to_string(file.bytes) + " of the manifest");
-    KAPPA_CHECK_OK(check_sealed(bytes, entry, source_.manifest.log_id, chain));
+      return damaged("segment file " + file.stored + " has " + std::to_string(bytes.size()) +
+                     " bytes, not the " + std::to_string(file.bytes) + " of the manifest");
+    KAPPA_CHECK_OK(check_sealed_segment(bytes, entry, source_.manifest.log_id, chain));
     file.hash = hash_bytes(bytes, 0);
     report_.bytes_checked += bytes.size();
     static_cast<void>(files_.unlink(to));  // Of an interrupted backup.
@@ -335,6 +305,8 @@ class Backup {
 
 }  // namespace
 
-Expected<BackupReport> make_backup(const BackupOptions& options) { return Backup(options).run(); }
+Expected<BackupReport> make_backup(const BackupOptions& options) {
+  return Backup(options).run();
+}
 
 }  // namespace kappa::log

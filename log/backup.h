@@ -72,10 +72,10 @@ struct BackupOptions {
 
 struct BackupReport {
   BackupManifest manifest;
-  bool live = false;  // A server had the log open.
+  bool live = false;             // A server had the log open.
   std::uint64_t files_kept = 0;  // Removed from the log since; with keep_removed.
   std::uint64_t files_reused = 0, files_linked = 0, files_copied = 0;
-  std::uint64_t bytes_copied = 0;  // Written by this backup.
+  std::uint64_t bytes_copied = 0;   // Written by this backup.
   std::uint64_t bytes_checked = 0;  // Read and verified batch by batch.
 };
 
@@ -97,7 +97,8 @@ struct BackupReport {
 // must be missing or empty. Built beside it as `data`.restoring and renamed: after an error or a crash
 // `data` is as it was. Durable on return. Errors: those of read_backup_manifest(), kExists 3185 (`data`
 // is not empty), kCorrupt 3182 (a file is missing or differs from its hash), kBusy 3186, kIo, kFull.
-[[nodiscard]] Expected<BackupManifest> restore_backup(FileSystem& files, const std::filesystem::path& directory,
+[[nodiscard]] Expected<BackupManifest> restore_backup(FileSystem& files,
+                                                      const std::filesystem::path& directory,
                                                       const std::filesystem::path& data,
                                                       const BackupProgress& progress);
 

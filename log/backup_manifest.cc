@@ -61,7 +61,8 @@ class Words {
 
 // Names come from a file that somebody may have changed: they must stay inside the directory.
 bool plain_name(std::string_view name) {
-  return !name.empty() && name.size() < 200 && name.front() != '.' && name.find('/') == std::string_view::npos;
+  return !name.empty() && name.size() < 200 && name.front() != '.' &&
+         name.find('/') == std::string_view::npos;
 }
 
 }  // namespace
@@ -82,7 +83,8 @@ std::string encode_backup_manifest(const BackupManifest& manifest) {
   text += "position" + n(manifest.position.value()) + "\n";
   text += "epoch" + n(manifest.writer_epoch.value()) + "\n";
   for (const BackupFile& file : manifest.files) {
-    text += "file " + file.stored + " " + file.restored + n(file.bytes) + n(file.restored_bytes) + " " + hex(file.hash);
+    text += "file " + file.stored + " " + file.restored + n(file.bytes) + n(file.restored_bytes) + " " +
+            hex(file.hash);
     text += file.sealed ? " sealed " + hex(file.footer_hash) + "\n" : " own\n";
   }
   return text + "hash " + hex(hash_bytes(as_bytes(text), 0)) + "\n";
@@ -96,7 +98,8 @@ Expected<BackupManifest> decode_backup_manifest(std::string_view text) {
   const std::size_t last = text.size() < 2 ? std::string_view::npos : text.rfind('\n', text.size() - 2);
   if (last == std::string_view::npos || text.back() != '\n') return damaged("it is cut short");
   const std::string_view body = text.substr(0, last + 1);
-  if (text.substr(last + 1) != "hash " + hex(hash_bytes(as_bytes(body), 0)) + "\n") return damaged("its hash differs");
+  if (text.substr(last + 1) != "hash " + hex(hash_bytes(as_bytes(body), 0)) + "\n")
+    return damaged("its hash differs");
 
   BackupManifest manifest;
   std::size_t at = 0;

@@ -93,7 +93,8 @@ class Picture {
     KAPPA_TRY(const std::string bytes, files_.read_whole(log_ / kControlName, 4 * kControlPageBytes));
     const auto page = decode_control(as_bytes(bytes));
     if (!page)
-      return fail(ErrorCode::kCorrupt, 3183, "both pages of " + (log_ / kControlName).string() + " are damaged",
+      return fail(ErrorCode::kCorrupt, 3183,
+                  "both pages of " + (log_ / kControlName).string() + " are damaged",
                   "kappa verify shows the damage");
     out_.writer_epoch = page->writer_epoch;
     return page->watermark;
@@ -126,7 +127,8 @@ class Picture {
     KAPPA_TRY(open.header, decode_segment_header(as_bytes(open.content)));
     if (open.header.number != number || open.header.base_offset != base_offset ||
         open.header.log_id != out_.manifest.log_id)
-      return fail(ErrorCode::kCorrupt, 3183, "segment file " + open.name + ": its header page is another segment's");
+      return fail(ErrorCode::kCorrupt, 3183,
+                  "segment file " + open.name + ": its header page is another segment's");
     out_.open.push_back(std::move(open));
     return {};
   }
@@ -143,8 +145,9 @@ class Picture {
       return fail(ErrorCode::kCorrupt, 3183, "the segment file that takes the appends is missing");
     const SegmentHeader& first = out_.open.front().header;
     const auto& sealed = out_.manifest.sealed;
-    if (!sealed.empty() && (first.number != sealed.back().number + 1 || first.base_offset != sealed.back().end_offset ||
-                            first.base_position != sealed.back().end_position))
+    if (!sealed.empty() &&
+        (first.number != sealed.back().number + 1 || first.base_offset != sealed.back().end_offset ||
+         first.base_position != sealed.back().end_position))
       return fail(ErrorCode::kCorrupt, 3183,
                   "segment file " + out_.open.front().name + " does not continue the sealed segments");
     out_.chain = {first.base_offset, first.previous_header_hash};
@@ -181,8 +184,9 @@ class Picture {
       if (i + 1 == out_.open.size()) {
         look_for_proof(open, at);
         if (proven_ > out_.end)
-          return broken(open, at, out_.chain.next_offset,
-                        why + "; bytes up to log position " + std::to_string(proven_.value()) + " were durable");
+          return broken(
+              open, at, out_.chain.next_offset,
+              why + "; bytes up to log position " + std::to_string(proven_.value()) + " were durable");
         const auto footer = decode_footer(as_bytes(open.content).subspan(at), open.header.log_id.low);
         if (footer && footer->number == open.header.number && footer->end_position == out_.end)
           return fail(ErrorCode::kCorrupt, 3183, "the segment file after " + open.name + " is missing",
@@ -208,10 +212,10 @@ class Picture {
 
 }  // namespace
 
-std::string damage_text(const std::string& file, std::uint64_t from, std::uint64_t to, Offset first, Offset last,
-                        std::string_view why) {
-  return "segment file " + file + ", bytes " + range(from, to) + ", offsets " + range(first.value(), last.value()) +
-         ": " + std::string(why);
+std::string damage_text(const std::string& file, std::uint64_t from, std::uint64_t to, Offset first,
+                        Offset last, std::string_view why) {
+  return "segment file " + file + ", bytes " + range(from, to) + ", offsets " +
+         range(first.value(), last.value()) + ": " + std::string(why);
 }
 
 namespace {

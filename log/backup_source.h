@@ -40,7 +40,7 @@ struct BackupSource {
                                                         std::uint32_t patience_ms);
 
 // "segment file F, bytes [a, b), offsets [c, d): why".
-[[nodiscard]] std::string damage_text(const std::string& file, std::uint64_t from, std::uint64_t to, Offset first,
-                                      Offset last, std::string_view why);
+[[nodiscard]] std::string damage_text(const std::string& file, std::uint64_t from, std::uint64_t to,
+                                      Offset first, Offset last, std::string_view why);
 
 }  // namespace kappa::log

@@ -9,7 +9,8 @@ namespace {
 
 // Gives `use` the bytes of a stored file if they are those that BACKUP lists. kCorrupt 3182.
 template <class Use>
-Status with_checked(FileSystem& files, const std::filesystem::path& directory, const BackupFile& listed, Use use) {
+Status with_checked(FileSystem& files, const std::filesystem::path& directory, const BackupFile& listed,
+                    Use use) {
   const auto differs = [&](const std::string& why) {
     return fail(ErrorCode::kCorrupt, 3182, "file " + listed.stored + " of the backup " + why,
                 "the backup is damaged; use another one");
@@ -25,13 +26,15 @@ Status with_checked(FileSystem& files, const std::filesystem::path& directory, c
   return use(map->bytes());
 }
 
-void report_progress(const BackupProgress& progress, std::uint64_t& done, std::uint64_t bytes, std::uint64_t all) {
+void report_progress(const BackupProgress& progress, std::uint64_t& done, std::uint64_t bytes,
+                     std::uint64_t all) {
   done += bytes;
   if (progress) progress(done, all);
 }
 
 // Writes the restored form: the bytes, then real zeros, as the log's own files have.
-Status write_restored(FileSystem& files, const std::filesystem::path& path, Bytes bytes, std::uint64_t restored_bytes) {
+Status write_restored(FileSystem& files, const std::filesystem::path& path, Bytes bytes,
+                      std::uint64_t restored_bytes) {
   KAPPA_TRY(const auto file, files.open(path, OpenMode::kCreateEmpty));
   if (restored_bytes > bytes.size()) KAPPA_CHECK_OK(file->allocate(restored_bytes));
   constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
@@ -39,8 +42,9 @@ Status write_restored(FileSystem& files, const std::filesystem::path& path, Byte
     KAPPA_CHECK_OK(file->pwrite(bytes.subspan(at, std::min(kPieceBytes, bytes.size() - at)), at));
   const std::string zeros(kPieceBytes, '\0');
   for (std::uint64_t at = bytes.size(); at < restored_bytes; at += kPieceBytes)
-    KAPPA_CHECK_OK(file->pwrite(
-        as_bytes(zeros).first(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, restored_bytes - at))), at));
+    KAPPA_CHECK_OK(file->pwrite(as_bytes(zeros).first(static_cast<std::size_t>(
+                                    std::min<std::uint64_t>(kPieceBytes, restored_bytes - at))),
+                                at));
   return file->fdatasync();
 }
 
@@ -77,7 +81,8 @@ Expected<BackupManifest> restore_backup(FileSystem& files, const std::filesystem
   const auto lock = files.open(building / kLockName, OpenMode::kCreate);
   if (!lock) return std::unexpected(lock.error());
   KAPPA_TRY(const bool locked, (*lock)->lock(true));
-  if (!locked) return fail(ErrorCode::kBusy, 3186, "another restore builds " + building.string(), "wait for it");
+  if (!locked)
+    return fail(ErrorCode::kBusy, 3186, "another restore builds " + building.string(), "wait for it");
   // What a crash left of an earlier one.
   const std::filesystem::path log = building / "log";
   const auto clear = [&] {

@@ -46,29 +46,38 @@ int run_backup(const BackupFlags& flags) {
   const double seconds = static_cast<double>(steady_micros() - start) / 1e6;
   const log::BackupManifest& manifest = report->manifest;
   std::fprintf(stderr,
-               "backed up offsets [%llu, %llu) to %s: %zu files, %.1f MB (%llu reused, %llu linked, %llu copied), %.2f s\n",
+               "backed up offsets [%llu, %llu) to %s: %zu files, %.1f MB (%llu reused, %llu linked, %llu "
+               "copied), %.2f s\n",
                static_cast<unsigned long long>(manifest.start.value()),
-               static_cast<unsigned long long>(manifest.end.value()), flags.target.c_str(), manifest.files.size(),
-               static_cast<double>(manifest.bytes()) / 1e6, static_cast<unsigned long long>(report->files_reused),
+               static_cast<unsigned long long>(manifest.end.value()), flags.target.c_str(),
+               manifest.files.size(), static_cast<double>(manifest.bytes()) / 1e6,
+               static_cast<unsigned long long>(report->files_reused),
                static_cast<unsigned long long>(report->files_linked),
                static_cast<unsigned long long>(report->files_copied), seconds);
   if (manifest.start.value() != 0)
-    std::fprintf(stderr,
-                 "note: the log begins at offset %llu; a restored server cannot rebuild views that are older (--keep "
-                 "keeps what retention removes)\n",
-                 static_cast<unsigned long long>(manifest.start.value()));
+    std::fprintf(
+        stderr,
+        "note: the log begins at offset %llu; a restored server cannot rebuild views that are older (--keep "
+        "keeps what retention removes)\n",
+        static_cast<unsigned long long>(manifest.start.value()));
   if (flags.output == "json") {
     std::string name;
     append_json_string(flags.target, name);
     std::printf(
-        "{\"backup\":%s,\"log_id\":\"%s\",\"generation\":%llu,\"start\":%llu,\"end\":%llu,\"live\":%s,\"files\":%zu,"
-        "\"bytes\":%llu,\"kept\":%llu,\"reused\":%llu,\"linked\":%llu,\"copied\":%llu,\"bytes_copied\":%llu,\"bytes_checked\":%llu,"
+        "{\"backup\":%s,\"log_id\":\"%s\",\"generation\":%llu,\"start\":%llu,\"end\":%llu,\"live\":%s,"
+        "\"files\":%zu,"
+        "\"bytes\":%llu,\"kept\":%llu,\"reused\":%llu,\"linked\":%llu,\"copied\":%llu,\"bytes_copied\":%llu,"
+        "\"bytes_checked\":%llu,"
         "\"seconds\":%.6f}\n",
         name.c_str(), manifest.log_id.text().c_str(), static_cast<unsigned long long>(manifest.generation),
-        static_cast<unsigned long long>(manifest.start.value()), static_cast<unsigned long long>(manifest.end.value()),
-        report->live ? "true" : "false", manifest.files.size(), static_cast<unsigned long long>(manifest.bytes()),
-        static_cast<unsigned long long>(report->files_kept), static_cast<unsigned long long>(report->files_reused), static_cast<unsigned long long>(report->files_linked),
-        static_cast<unsigned long long>(report->files_copied), static_cast<unsigned long long>(report->bytes_copied),
+        static_cast<unsigned long long>(manifest.start.value()),
+        static_cast<unsigned long long>(manifest.end.value()), report->live ? "true" : "false",
+        manifest.files.size(), static_cast<unsigned long long>(manifest.bytes()),
+        static_cast<unsigned long long>(report->files_kept),
+        static_cast<unsigned long long>(report->files_reused),
+        static_cast<unsigned long long>(report->files_linked),
+        static_cast<unsigned long long>(report->files_copied),
+        static_cast<unsigned long long>(report->bytes_copied),
         static_cast<unsigned long long>(report->bytes_checked), seconds);
   }
   return kExitOk;
@@ -102,14 +111,15 @@ int verify_backup_directory(const std::string& directory, bool json) {
     append_json_string(line, list);
   }
   if (json) {
-    out.write("{\"log_id\":\"" + manifest->log_id.text() + "\",\"start\":" + std::to_string(manifest->start.value()) +
-              ",\"end\":" + std::to_string(manifest->end.value()) + ",\"files\":" +
-              std::to_string(manifest->files.size()) + ",\"bytes\":" + std::to_string(manifest->bytes()) +
-              ",\"damage\":[" + list + "]}\n");
+    out.write("{\"log_id\":\"" + manifest->log_id.text() + "\",\"start\":" +
+              std::to_string(manifest->start.value()) + ",\"end\":" + std::to_string(manifest->end.value()) +
+              ",\"files\":" + std::to_string(manifest->files.size()) +
+              ",\"bytes\":" + std::to_string(manifest->bytes()) + ",\"damage\":[" + list + "]}\n");
   } else {
-    out.write("backup of log " + manifest->log_id.text() + ": offsets [" + std::to_string(manifest->start.value()) +
-              ", " + std::to_string(manifest->end.value()) + "), " + std::to_string(manifest->files.size()) +
-              " files, " + std::to_string(damage->size()) + " damaged\n");
+    out.write("backup of log " + manifest->log_id.text() + ": offsets [" +
+              std::to_string(manifest->start.value()) + ", " + std::to_string(manifest->end.value()) + "), " +
+              std::to_string(manifest->files.size()) + " files, " + std::to_string(damage->size()) +
+              " damaged\n");
   }
   out.flush();
   return damage->empty() ? kExitOk : kExitCorrupt;
@@ -133,14 +143,19 @@ again from the log.)");
       ->required()
       ->type_name("DIR");
   command->add_option("-d,--data", flags->data, "Data directory")->capture_default_str()->type_name("DIR");
-  command->add_option("--base", flags->base, "An earlier backup whose unchanged segments are shared")->type_name("DIR");
+  command->add_option("--base", flags->base, "An earlier backup whose unchanged segments are shared")
+      ->type_name("DIR");
   command->add_flag("--copy", flags->copy, "Copy instead of linking");
-  command->add_flag("--keep", flags->keep, "Keep what retention removed from the log since the earlier backup");
+  command->add_flag("--keep", flags->keep,
+                    "Keep what retention removed from the log since the earlier backup");
   command->add_flag("--verify", flags->verify, "Check the backup in DIR against its hashes; writes nothing");
-  command->add_option("--timeout", flags->timeout, "How long a server may take to make its last batches durable")
+  command
+      ->add_option("--timeout", flags->timeout, "How long a server may take to make its last batches durable")
       ->capture_default_str()
-      ->check([](const std::string& text) { return parse_duration(text) ? std::string() : "not a duration"; });
-  command->add_option("-o,--output", flags->output, "json: a summary on stdout")->check(CLI::IsMember({"json"}));
+      ->check(
+          [](const std::string& text) { return parse_duration(text) ? std::string() : "not a duration"; });
+  command->add_option("-o,--output", flags->output, "json: a summary on stdout")
+      ->check(CLI::IsMember({"json"}));
   command->callback([flags, &status] { status = flags->verify ? run_verify(*flags) : run_backup(*flags); });
 }
 

@@ -24,17 +24,22 @@ int run(const RestoreFlags& flags) {
   progress.clear();
   if (!restored) return fail_with(restored.error());
   const double seconds = static_cast<double>(steady_micros() - start) / 1e6;
-  std::fprintf(stderr, "restored offsets [%llu, %llu) to %s: %zu files, %.1f MB, %.2f s; views are built at the next start\n",
-               static_cast<unsigned long long>(restored->start.value()),
-               static_cast<unsigned long long>(restored->end.value()), flags.data.c_str(), restored->files.size(),
-               static_cast<double>(restored->bytes()) / 1e6, seconds);
+  std::fprintf(
+      stderr,
+      "restored offsets [%llu, %llu) to %s: %zu files, %.1f MB, %.2f s; views are built at the next start\n",
+      static_cast<unsigned long long>(restored->start.value()),
+      static_cast<unsigned long long>(restored->end.value()), flags.data.c_str(), restored->files.size(),
+      static_cast<double>(restored->bytes()) / 1e6, seconds);
   if (flags.output == "json") {
     std::string name;
     append_json_string(flags.data, name);
-    std::printf("{\"data\":%s,\"log_id\":\"%s\",\"start\":%llu,\"end\":%llu,\"files\":%zu,\"bytes\":%llu,\"seconds\":%.6f}\n",
-                name.c_str(), restored->log_id.text().c_str(), static_cast<unsigned long long>(restored->start.value()),
-                static_cast<unsigned long long>(restored->end.value()), restored->files.size(),
-                static_cast<unsigned long long>(restored->bytes()), seconds);
+    std::printf(
+        "{\"data\":%s,\"log_id\":\"%s\",\"start\":%llu,\"end\":%llu,\"files\":%zu,\"bytes\":%llu,\"seconds\":"
+        "%.6f}\n",
+        name.c_str(), restored->log_id.text().c_str(),
+        static_cast<unsigned long long>(restored->start.value()),
+        static_cast<unsigned long long>(restored->end.value()), restored->files.size(),
+        static_cast<unsigned long long>(restored->bytes()), seconds);
   }
   return kExitOk;
 }
@@ -52,8 +57,11 @@ Copies a backup into a data directory that is missing or empty, and compares eve
 the way: a backup that is damaged (exit 7) or incomplete is refused, and nothing is left behind. Then
 `kappa serve -d` answers as the source did at the end of the backup.)");
   command->add_option("dir", flags->backup, "Backup directory")->required()->type_name("DIR");
-  command->add_option("-d,--data", flags->data, "Data directory to make")->capture_default_str()->type_name("DIR");
-  command->add_option("-o,--output", flags->output, "json: a summary on stdout")->check(CLI::IsMember({"json"}));
+  command->add_option("-d,--data", flags->data, "Data directory to make")
+      ->capture_default_str()
+      ->type_name("DIR");
+  command->add_option("-o,--output", flags->output, "json: a summary on stdout")
+      ->check(CLI::IsMember({"json"}));
   command->callback([flags, &status] { status = run(*flags); });
 }
 

@@ -57,8 +57,18 @@ class ClockTest : public LogFixture {
   ManualClock clock_;
 };
 
-const std::int64_t kReadings[] = {kNow,         kNow + 50 * kYear, kNow - 50 * kYear, 0,    -1,   -kYear,
-                                  kNow + kYear, kMin,              kNow + 60 * kYear, kMax, kMin, kNow};
+const std::int64_t kReadings[] = {kNow,
+                                  kNow + 50 * kYear,
+                                  kNow - 50 * kYear,
+                                  0,
+                                  -1,
+                                  -kYear,
+                                  kNow + kYear,
+                                  kMin,
+                                  kNow + 60 * kYear,
+                                  kMax,
+                                  kMin,
+                                  kNow};
 
 TEST_F(ClockTest, AppendTimeNeverGoesBack) {
   std::vector<std::int64_t> expected;
@@ -99,7 +109,8 @@ TEST_F(ClockTest, OffsetsByTimeAreThoseOfTheFirstBatchAtOrAfter) {
       for (const auto& index : files_ending(".index")) std::filesystem::remove(index);
     const auto log = open();
     const auto all = stamps(*log);
-    std::vector<std::int64_t> questions = {kMin, kMin + 1, -1, 0, 1, kNow - 1, kNow, kNow + 1, kMax - 1, kMax};
+    std::vector<std::int64_t> questions = {kMin,     kMin + 1, -1,       0,        1,
+                                           kNow - 1, kNow,     kNow + 1, kMax - 1, kMax};
     for (const Stamped& stamped : all) questions.push_back(stamped.time);
     for (const std::int64_t question : questions) {
       Offset expected = log->durable_end();
@@ -121,8 +132,9 @@ TEST_F(ClockTest, NothingElseDependsOnTheClock) {
       const auto log = open();
       report += log->status().recovery + "\n";
       for (int i = 0; i < 40; ++i) {
-        clock_.time = Timestamp(mad ? kReadings[static_cast<std::size_t>(i * 7 + opening) % std::size(kReadings)]
-                                    : kNow + opening * kYear + i);
+        clock_.time =
+            Timestamp(mad ? kReadings[static_cast<std::size_t>(i * 7 + opening) % std::size(kReadings)]
+                          : kNow + opening * kYear + i);
         const auto producer = static_cast<std::uint64_t>(i % 3);
         const auto sequence = static_cast<std::uint64_t>(opening * 40 + i) / 3 * 2;
         if (producer == 0) {
@@ -133,7 +145,8 @@ TEST_F(ClockTest, NothingElseDependsOnTheClock) {
         append(*log, "value " + std::to_string(i) + std::string(600, 'z'), producer, state.next_sequence);
         report += std::to_string(sequence) + " " + std::to_string(state.next_sequence) + "\n";
         // The batch before is known, whenever it is said to have come.
-        AppendBatch again = batch(*log->ensure_topic("t"), {"value " + std::to_string(i) + std::string(600, 'z'), "b"});
+        AppendBatch again =
+            batch(*log->ensure_topic("t"), {"value " + std::to_string(i) + std::string(600, 'z'), "b"});
         again.producer_id = ProducerId(producer);
         again.producer_sequence = state.next_sequence;
         const auto ack = log->append(std::move(again));
@@ -178,7 +191,8 @@ TEST_F(ClockTest, OnlyThesePlacesReadTheWallClock) {
       "processor/live_view.cc",    // lag_seconds of a status, for people.
       "processor/sql/planner.cc",  // CURRENT_TIMESTAMP of a query; refused in views.
   };
-  const std::regex wall(R"(system_clock::now|gettimeofday|CLOCK_REALTIME|[^_a-z]time\((nullptr|NULL|0)\)|wait_until\([^;]*system_clock)");
+  const std::regex wall(
+      R"(system_clock::now|gettimeofday|CLOCK_REALTIME|[^_a-z]time\((nullptr|NULL|0)\)|wait_until\([^;]*system_clock)");
   std::vector<std::string> found;
   const std::filesystem::path root = KAPPA_SOURCE_DIRECTORY;
   int files = 0;

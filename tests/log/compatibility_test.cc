@@ -49,7 +49,8 @@ class Compatibility : public LogFixture, public ::testing::WithParamInterface<co
 
 TEST_P(Compatibility, OlderDirectoryOpensReadsAndGoesOn) {
   const golden::Files files = place(GetParam());
-  ASSERT_GE(decode_manifest(files.at("MANIFEST"))->sealed.size(), 2U) << "two sealed segments and an active one";
+  ASSERT_GE(decode_manifest(files.at("MANIFEST"))->sealed.size(), 2U)
+      << "two sealed segments and an active one";
   const std::string expected = expected_events();
   ASSERT_GT(expected.size(), 10'000U);
   Offset end;
@@ -108,8 +109,10 @@ TEST_P(Compatibility, VerifyIsContentWithIt) {
   EXPECT_EQ(report.warnings.size(), std::string_view(GetParam()) == "killed.pack" ? 1U : 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Version1, Compatibility, ::testing::Values("clean.pack", "killed.pack"),
-                         [](const auto& parameter) { return std::string(parameter.param).substr(0, std::string_view(parameter.param).find('.')); });
+INSTANTIATE_TEST_SUITE_P(
+    Version1, Compatibility, ::testing::Values("clean.pack", "killed.pack"), [](const auto& parameter) {
+      return std::string(parameter.param).substr(0, std::string_view(parameter.param).find('.'));
+    });
 
 using CompatibilityOfWriting = Compatibility;
 
@@ -198,9 +201,9 @@ TEST_F(CompatibilityOfWriting, ANewerFormatIsRefusedAndNothingChanges) {
   struct Place {
     const char* what;
     std::string file;
-    std::size_t at;        // Of the structure.
+    std::size_t at;         // Of the structure.
     std::size_t number_at;  // In it: becomes what this version does not know.
-    std::size_t hash_at;   // In it: of all before.
+    std::size_t hash_at;    // In it: of all before.
     std::uint64_t seed;
   };
   const auto magic = [&](const std::string& file) { return ByteReader(as_bytes(files.at(file))).u32(); };

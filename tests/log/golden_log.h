@@ -94,16 +94,16 @@ inline Expected<std::string> listing(Log& log) {
     if (!view) return text;
     const BatchHeader& h = view->header;
     char line[256];
-    std::snprintf(line, sizeof line,
-                  "batch kind %u codec %u topic %u offset %llu sequence %llu position %llu epoch %u time %lld "
-                  "producer %llu/%u/%llu\n",
-                  static_cast<unsigned>(h.kind), static_cast<unsigned>(h.codec), h.topic_id.value(),
-                  static_cast<unsigned long long>(h.base_offset.value()),
-                  static_cast<unsigned long long>(h.base_sequence.value()),
-                  static_cast<unsigned long long>(h.log_position.value()), h.writer_epoch.value(),
-                  static_cast<long long>(h.append_time.value()),
-                  static_cast<unsigned long long>(h.producer_id.value()), h.producer_epoch,
-                  static_cast<unsigned long long>(h.producer_sequence));
+    std::snprintf(
+        line, sizeof line,
+        "batch kind %u codec %u topic %u offset %llu sequence %llu position %llu epoch %u time %lld "
+        "producer %llu/%u/%llu\n",
+        static_cast<unsigned>(h.kind), static_cast<unsigned>(h.codec), h.topic_id.value(),
+        static_cast<unsigned long long>(h.base_offset.value()),
+        static_cast<unsigned long long>(h.base_sequence.value()),
+        static_cast<unsigned long long>(h.log_position.value()), h.writer_epoch.value(),
+        static_cast<long long>(h.append_time.value()), static_cast<unsigned long long>(h.producer_id.value()),
+        h.producer_epoch, static_cast<unsigned long long>(h.producer_sequence));
     text += line;
     RecordReader records(view->body, h.count);
     for (Offset offset = h.base_offset;; ++offset) {

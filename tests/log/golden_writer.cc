@@ -47,8 +47,8 @@ Expected<std::string> run(processor::Engine& engine, std::string_view sql) {
   return rows.text;
 }
 
-Status append(log::Log& log, std::string_view topic, const BatchBuilder& events, Codec codec, std::uint64_t producer,
-              std::uint32_t epoch, std::uint64_t sequence) {
+Status append(log::Log& log, std::string_view topic, const BatchBuilder& events, Codec codec,
+              std::uint64_t producer, std::uint32_t epoch, std::uint64_t sequence) {
   log::AppendBatch batch;
   KAPPA_TRY(batch.topic, log.ensure_topic(topic));
   batch.codec = codec;
@@ -63,8 +63,8 @@ Status append(log::Log& log, std::string_view topic, const BatchBuilder& events,
 }
 
 std::string hit(int i) {
-  return R"({"page":"/p)" + std::to_string(i * 31 % 11) + R"(","ms":)" + std::to_string(i * 37 % 100) + R"(,"n":)" +
-         std::to_string(i) + "}";
+  return R"({"page":"/p)" + std::to_string(i * 31 % 11) + R"(","ms":)" + std::to_string(i * 37 % 100) +
+         R"(,"n":)" + std::to_string(i) + "}";
 }
 
 // Batches 0..., each of its own shape; `from` and `to` number batches.
@@ -72,10 +72,11 @@ Status fill(log::Log& log, StepClock& clock, int from, int to, std::uint32_t epo
   for (int i = from; i < to; ++i) {
     clock.micros += 1'000'003;
     BatchBuilder hits;
-    for (int k = 0; k < 1 + i % 5; ++k) KAPPA_CHECK_OK(hits.add({.value = hit(i * 8 + k), .key = {}, .timestamp = {}, .headers = {}}));
+    for (int k = 0; k < 1 + i % 5; ++k)
+      KAPPA_CHECK_OK(hits.add({.value = hit(i * 8 + k), .key = {}, .timestamp = {}, .headers = {}}));
     const bool named = i % 3 == 0;
-    KAPPA_CHECK_OK(append(log, "hits", hits, i % 4 == 1 ? Codec::kZstd : Codec::kNone, named ? 77 : 0, named ? epoch : 0,
-                          named ? sequence : 0));
+    KAPPA_CHECK_OK(append(log, "hits", hits, i % 4 == 1 ? Codec::kZstd : Codec::kNone, named ? 77 : 0,
+                          named ? epoch : 0, named ? sequence : 0));
     if (named) sequence += hits.count();
     if (i % 6 != 2) continue;
     const std::string bytes("\0\x01\xff\\ \n", 6);
@@ -105,11 +106,11 @@ Status write(const std::filesystem::path& out) {
     KAPPA_TRY(const auto log, log::Log::open(options));
     {
       KAPPA_TRY(const auto engine, processor::Engine::open(engine_options, *log));
-      for (const char* sql :
-           {"CREATE STREAM hits (page TEXT, ms BIGINT, n BIGINT) WITH (topic = 'hits')",
-            "CREATE MATERIALIZED VIEW gone AS SELECT count(*) AS n FROM hits",
-            "CREATE MATERIALIZED VIEW by_page AS SELECT page, count(*) AS n, sum(ms) AS total FROM hits GROUP BY page",
-            "DROP VIEW gone"}) {
+      for (const char* sql : {"CREATE STREAM hits (page TEXT, ms BIGINT, n BIGINT) WITH (topic = 'hits')",
+                              "CREATE MATERIALIZED VIEW gone AS SELECT count(*) AS n FROM hits",
+                              "CREATE MATERIALIZED VIEW by_page AS SELECT page, count(*) AS n, sum(ms) AS "
+                              "total FROM hits GROUP BY page",
+                              "DROP VIEW gone"}) {
         KAPPA_TRY([[maybe_unused]] const std::string rows, run(*engine, sql));
       }
     }
