@@ -163,7 +163,7 @@ LogImpl::~LogImpl() {
   sync_wake_.notify_all();
   if (sync_thread_.joinable()) sync_thread_.join();
   // A clean end leaves nothing to doubt: W is the end.
-  if (control_ && !fatal_) {
+  if (control_ && !fatal_error()) {
     if (Status stored = control_->write(durable_position(), durable_end()); !stored)
       spdlog::error("log: {}", to_string(stored.error()));
   }
