@@ -3,11 +3,15 @@
 //   bytes below it are damaged;
 //   MANIFEST and the names before and after the segments: if neither changed, no roll or seal fell
 //   between, so the segments read are all that have no entry.
+// A read is not atomic: its later pages may be newer than its first ones, and then show what proves that
+// the first ones were durable. So damage is believed only when a second picture, begun after that, shows
+// the same.
 // A batch that is being written does not verify yet: it is behind the end.
 #include "log/backup_source.h"
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -60,6 +64,8 @@ class Picture {
   // Every byte below this was durable at some moment before now.
   [[nodiscard]] LogPosition proven() const { return proven_; }
   [[nodiscard]] BackupSource& result() { return out_; }
+  // Where the chain of the last picture ended, also if that was found to be damage.
+  [[nodiscard]] LogPosition end() const { return out_.end; }
 
   // Looks for newer proof of what is durable: W, the batches written since, the manifest.
   Status look_again() {
@@ -237,17 +243,24 @@ Expected<BackupSource> read_backup_source(FileSystem& files, const std::filesyst
   using std::chrono::steady_clock;
   const auto deadline = steady_clock::now() + std::chrono::milliseconds(patience_ms);
   Picture picture(files, log);
+  std::optional<LogPosition> doubted;  // Where the picture before found damage.
+  const auto take = [&](bool stopped) -> Expected<bool> {
+    auto taken = picture.take(stopped);
+    if (taken || taken.error().code != ErrorCode::kCorrupt || doubted == picture.end()) return taken;
+    doubted = picture.end();
+    return false;
+  };
   int attempts = 0;
   for (bool taken = false;;) {
     KAPPA_TRY(const bool stopped, is_stopped(files, log));
     if (stopped) {
       // Before and after: nobody wrote meanwhile, so the end is what the next start would find.
-      KAPPA_TRY(taken, picture.take(true));
+      KAPPA_TRY(taken, take(true));
       KAPPA_TRY(const bool still_stopped, is_stopped(files, log));
       if (taken && still_stopped) return std::move(picture.result());
       taken = false;
     } else if (!taken) {
-      KAPPA_TRY(taken, picture.take(false));
+      KAPPA_TRY(taken, take(false));
     } else {
       KAPPA_CHECK_OK(picture.look_again());
     }
