@@ -8,15 +8,18 @@ namespace {
 
 // Positions of a topic's batches fetched from the index at a time.
 constexpr std::size_t kPositionsAtATime = 256;
+constexpr const char* kReaderHold = "a reader";
 
 class ReaderImpl final : public LogReader {
  public:
-  ReaderImpl(LogImpl& log, Offset from, ReadFilter filter) : log_(log), filter_(filter), position_(from) {}
+  ReaderImpl(LogImpl& log, Offset from, ReadFilter filter)
+      : log_(log), filter_(filter), position_(from), hold_(log.hold(kReaderHold, from)) {}
 
   Offset position() const override { return position_; }
 
   Status seek(Offset offset) override {
     position_ = offset;
+    hold_ = log_.hold(kReaderHold, offset);
     segment_.reset();
     map_.reset();
     topic_at_.clear();
@@ -27,6 +30,14 @@ class ReaderImpl final : public LogReader {
   }
 
   Expected<std::optional<BatchView>> next() override {
+    auto batch = step();
+    // Retention went over this reader (its hard cap does): whatever happened then, this is why.
+    if (!batch && position_ < log_.start()) return below_start();
+    return batch;
+  }
+
+ private:
+  Expected<std::optional<BatchView>> step() {
     if (position_ < log_.start()) return below_start();
     for (;;) {
       // The offset first: what the position covers then is at least as much.
@@ -106,12 +117,7 @@ class ReaderImpl final : public LogReader {
     }
   }
 
- private:
-  std::unexpected<Error> below_start() const {
-    return fail(ErrorCode::kNotFound, 3010,
-                "offset " + std::to_string(position_.value()) + " is below the log's start at " +
-                    std::to_string(log_.start().value()));
-  }
+  std::unexpected<Error> below_start() const { return below_log_start(position_, log_.start()); }
 
   void advance(const FoundBatch& found) {
     at_ = found.end();
@@ -119,12 +125,11 @@ class ReaderImpl final : public LogReader {
     if (filter_.topic) chain_hash_.reset();
   }
 
-  Status enter(std::size_t index) {
-    auto segment = log_.segments().at(index);
+  Status enter(std::shared_ptr<Segment> segment) {
     if (!segment) return fail(ErrorCode::kCorrupt, 3114, "the log has no segment that can be read");
     auto map = segment->mapping();
     if (!map) {
-      const auto next = log_.segments().at(index + 1);
+      const auto next = log_.segments().after(segment->header().number);
       const Offset end = next ? next->header().base_offset : log_.durable_end();
       return fail(ErrorCode::kCorrupt, 3130,
                   "offsets [" + std::to_string(std::max(position_, segment->header().base_offset).value()) +
@@ -138,7 +143,7 @@ class ReaderImpl final : public LogReader {
     }
     segment_ = std::move(segment);
     map_ = std::move(*map);
-    index_ = index;
+    hold_.advance(position_);
     at_ = at;
     topic_at_.clear();
     topic_next_ = 0;
@@ -148,11 +153,10 @@ class ReaderImpl final : public LogReader {
 
   Status enter_next() {
     const auto chain = chain_hash_;
-    if (log_.segments().at(index_).get() != segment_.get()) index_ = log_.segments().index_of(*segment_);
     const Offset base = position_;
-    if (const auto next = log_.segments().at(index_ + 1))
-      position_ = std::max(position_, next->header().base_offset);
-    if (Status entered = enter(index_ + 1); !entered) {
+    const auto next = log_.segments().after(segment_->header().number);
+    if (next) position_ = std::max(position_, next->header().base_offset);
+    if (Status entered = enter(next); !entered) {
       position_ = std::max(base, position_);
       return entered;
     }
@@ -180,7 +184,7 @@ class ReaderImpl final : public LogReader {
   std::unexpected<Error> damage(Bytes file, const Error& cause) const {
     std::uint64_t end = file.size();
     Offset to = log_.durable_end();
-    if (const auto later = log_.segments().at(index_ + 1)) to = later->header().base_offset;
+    if (const auto later = log_.segments().after(segment_->header().number)) to = later->header().base_offset;
     for (auto found = find_batch(file, segment_->header(), at_ + kBatchAlignment); found;
          found = find_batch(file, segment_->header(), found->at + kBatchAlignment)) {
       if (!batch_at(file, segment_->header(), found->at)) continue;
@@ -198,9 +202,9 @@ class ReaderImpl final : public LogReader {
   LogImpl& log_;
   ReadFilter filter_;
   Offset position_;
+  Hold hold_;  // Keeps what was not read yet from retention.
   std::shared_ptr<Segment> segment_;  // Shared with the log's list.
   std::shared_ptr<const Mapping> map_;
-  std::size_t index_ = 0;
   std::uint64_t at_ = 0;
   std::vector<std::uint64_t> topic_at_;
   std::size_t topic_next_ = 0;
