@@ -17,6 +17,8 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:7171";        // HOST:PORT; port 0 picks one.
   log::Durability durability = log::Durability::kSync;
   bool read_only = false;
+  log::RetentionLimits retention;                   // Off.
+  std::optional<std::uint64_t> disk_reserve_bytes;  // As the log chooses.
   // For tests; the defaults are right otherwise.
   std::size_t segment_bytes = limits::kSegmentBytesDefault;
   std::uint32_t commit_interval_ms = 500;
