@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "log/system_calls.h"
+#include "log/mapping_guard.h"
 
 namespace kappa::log {
 namespace {
@@ -41,13 +42,25 @@ class RealMapping final : public Mapping {
   RealMapping& operator=(const RealMapping&) = delete;
   ~RealMapping() override {
     if (base_ != nullptr) calls_.munmap(base_, size_);
+  RealMapping(void* base, std::size_t size) : base_(base), size_(size) {
+    if (base != nullptr) guard_.emplace(base, size);
+  }
+  RealMapping(const RealMapping&) = delete;
+  RealMapping& operator=(const RealMapping&) = delete;
+  ~RealMapping() override {
+    guard_.reset();  // First: its range may be somebody else's after the next line.
+    if (base_ != nullptr) ::munmap(base_, size_);
   }
   [[nodiscard]] Bytes bytes() const override { return {static_cast<const std::byte*>(base_), size_}; }
+  [[nodiscard]] std::optional<std::uint64_t> lost_byte(std::uint64_t from, std::uint64_t to) const override {
+    return guard_ ? guard_->lost_byte(from, to) : std::nullopt;
+  }
 
  private:
   SystemCalls& calls_;
   void* base_;
   std::size_t size_;
+  std::optional<GuardedRange> guard_;
 };
 
 // Aligned as unbuffered I/O wants it; one piece is large enough for the device.

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,14 @@ class Mapping {
  public:
   virtual ~Mapping() = default;
   [[nodiscard]] virtual Bytes bytes() const = 0;
+  // The first byte of [from, to) that the system could not deliver when it was touched (a read error of
+  // the disk, a file that was cut under the mapping): it reads as zero. To be asked after the bytes were
+  // used and before anything that came of them is believed. nullopt: all of it was the file's.
+  [[nodiscard]] virtual std::optional<std::uint64_t> lost_byte(std::uint64_t from, std::uint64_t to) const {
+    static_cast<void>(from), static_cast<void>(to);
+    return std::nullopt;
+  }
+  [[nodiscard]] bool lost_any() const { return lost_byte(0, UINT64_MAX).has_value(); }
 };
 
 class File {

@@ -124,6 +124,10 @@ class LogReader {
   // notification); kCorrupt with the exact offsets for damage; kNotFound (3010) below log start.
   // Verifies header and body hash of every batch it gives.
   [[nodiscard]] virtual Expected<std::optional<BatchView>> next() = 0;
+  // To be asked after the body that next() gave last was used and before its results are published,
+  // unless it was copied and asked then: kCorrupt 3130 if the disk failed to deliver a part of it
+  // meanwhile (the mapped page then reads as zeros, see log/mapping_guard.h). One atomic load.
+  [[nodiscard]] virtual Status intact() { return {}; }
   // Where next() continues.
   [[nodiscard]] virtual Offset position() const = 0;
   virtual Status seek(Offset offset) = 0;
@@ -136,6 +140,17 @@ struct PrefixMark {
   WriterEpoch writer_epoch;       // Of the batch that ends at or covers offset; 0 for the empty prefix.
   std::uint64_t header_hash = 0;  // Of the same batch; 0 for the empty prefix.
   bool operator==(const PrefixMark&) const = default;
+};
+
+// Bytes of a file of the log that are damaged, and the offsets [first, last) that this costs.
+struct DamagedRange {
+  std::string file;           // Name within the log's directory.
+  std::uint64_t segment = 0;  // Its number; 0 for a file that is not a segment's.
+  std::uint64_t from = 0;     // File bytes [from, to).
+  std::uint64_t to = 0;
+  Offset first, last;
+  std::string what;  // Why it is not believed.
+  bool operator==(const DamagedRange&) const = default;
 };
 
 struct LogStatus {
@@ -157,6 +172,7 @@ struct LogStatus {
   bool read_only = false;
   bool full = false;                 // Appends are refused with kFull.
   std::optional<std::string> damage;  // Exact report when recovery found rot.
+  std::vector<DamagedRange> damaged;  // Everything found so far: by recovery, readers and the scrub.
   std::string recovery;               // What opening did, one line.
   std::uint64_t recovery_segments_scanned = 0;  // Whose batches opening read; at most two without damage.
   std::uint64_t recovery_bytes_read = 0;        // By opening, of all files of the log.

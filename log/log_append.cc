@@ -86,7 +86,8 @@ std::optional<Error> LogImpl::refusal(std::size_t bytes) const {
                  3005,
                  damage_ ? "the log is damaged and read-only: " + *damage_
                          : std::string("the log was opened read-only"),
-                 damage_ ? "kappa verify shows the damage" : "",
+                 damage_ ? "stop the server; `kappa verify` lists the damage, `kappa repair` says what giving it up costs"
+                         : "",
                  0,
                  {}};
   if (closing_) return Error{ErrorCode::kClosed, kClosedNumber, "the log is closing", {}, 0, {}};

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "log/control_file.h"
+#include "log/damage.h"
 #include "log/log.h"
 #include "log/log_state.h"
 #include "log/preparer.h"
@@ -99,6 +100,7 @@ class LogImpl final : public Log {
     return LogPosition(durable_position_.load(std::memory_order_acquire));
   }
   [[nodiscard]] SegmentList& segments() { return segments_; }
+  [[nodiscard]] DamageRegistry& damage() { return damaged_; }
   [[nodiscard]] bool may_repair_indexes() const { return !read_only_; }
   // The batch that holds `offset` (start() <= offset < durable_end()), in `map`'s bytes.
   struct Located {
@@ -107,6 +109,8 @@ class LogImpl final : public Log {
     std::shared_ptr<Segment> segment;
   };
   [[nodiscard]] Expected<Located> locate(Offset offset);
+  // Notes what cannot be read around file byte `at`, and says it.
+  [[nodiscard]] std::unexpected<Error> unreadable(Segment& segment, std::uint64_t at, std::string what);
 
  private:
   // log_append.cc: the queue and the threads.
@@ -143,6 +147,7 @@ class LogImpl final : public Log {
   std::uint64_t recovery_segments_scanned_ = 0, recovery_bytes_read_ = 0;
 
   SegmentList segments_;
+  DamageRegistry damaged_;
   std::unique_ptr<ControlFile> control_;
   std::unique_ptr<Preparer> preparer_;
 

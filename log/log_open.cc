@@ -104,6 +104,7 @@ LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& reco
       recovery_bytes_read_(recovered.bytes_read),
       state_(std::move(recovered.state)) {
   for (auto& segment : recovered.segments) segments_.add(segment);
+  for (DamagedRange& range : recovered.damaged) damaged_.add(std::move(range));
   durable_records_ = state_.system;
   active_ = recovered.segments.back();
   write_at_ = recovered.end_at;

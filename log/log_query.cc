@@ -6,6 +6,12 @@
 namespace kappa::log {
 namespace {
 
+// The first batch behind the damage at `at` whose header can be read.
+Expected<FoundBatch> next_header(Bytes file, const SegmentHeader& segment, std::uint64_t at) {
+  if (const auto found = find_batch(file, segment, at + kBatchAlignment)) return *found;
+  return fail(ErrorCode::kCorrupt, 3130, "the batch is damaged");
+}
+
 TopicInfo info_of(std::size_t id, const TopicEntry& topic) {
   return {TopicId(static_cast<std::uint32_t>(id)), topic.name, TopicSequence(topic.durable_sequence)};
 }
@@ -61,12 +67,31 @@ Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
   const std::uint64_t end = std::min(located.segment->end(), file_byte(header, durable_position()));
   const Bytes file = located.map->bytes().first(std::min<std::size_t>(located.map->bytes().size(), end));
   while (at < end) {
-    KAPPA_TRY(located.batch, batch_at(file, header, at, false));
+    auto found = batch_at(file, header, at, false);
+    if (!found || located.map->lost_byte(at, at + kBatchHeaderBytes)) {
+      // Damage in front of the offset is not asked for.
+      found = next_header(file, header, at);
+      if (!found || found->header.base_offset > offset)
+        return unreadable(*located.segment, at, found ? "the batch is damaged" : found.error().message);
+    }
+    located.batch = *found;
     if (located.batch.header.has_offsets() && located.batch.header.end_offset() > offset) return located;
     at = located.batch.end();
   }
-  return fail(ErrorCode::kCorrupt, 3130,
-              "offset " + std::to_string(offset.value()) + " is not where it should be");
+  return unreadable(*located.segment, at, "offset " + std::to_string(offset.value()) + " is not where it should be");
+}
+
+std::unexpected<Error> LogImpl::unreadable(Segment& segment, std::uint64_t at, std::string what) {
+  const SegmentHeader& header = segment.header();
+  const auto map = segment.mapping();
+  const auto next = segments_.at(segments_.index_of(segment) + 1);
+  DamagedRange range = damaged_range(
+      map ? (*map)->bytes() : Bytes{}, header, kSegmentHeaderBytes, at,
+      std::min(segment.end(), std::max(file_byte(header, durable_position()), at)),
+      next ? next->header().base_offset : durable_end());
+  range.what = map ? std::move(what) : map.error().message;
+  damaged_.add(range);
+  return std::unexpected(damage_error(range));
 }
 
 Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
@@ -98,9 +123,11 @@ Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
     const std::uint64_t limit = std::min(segment->end(), file_byte(header, durable));
     const Bytes file = map->bytes().first(std::min<std::size_t>(map->bytes().size(), limit));
     while (at < limit) {
-      KAPPA_TRY(const FoundBatch batch, batch_at(file, header, at, false));
-      if (batch.header.has_offsets() && batch.header.append_time >= time) return batch.header.base_offset;
-      at = batch.end();
+      const auto batch = batch_at(file, header, at, false);
+      if (!batch || map->lost_byte(at, at + kBatchHeaderBytes))
+        return unreadable(*segment, at, batch ? "the disk could not deliver it" : batch.error().message);
+      if (batch->header.has_offsets() && batch->header.append_time >= time) return batch->header.base_offset;
+      at = batch->end();
     }
   }
   return end;
@@ -123,8 +150,13 @@ Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) 
     const auto segment = segments_.at(i);
     if (segment->header().base_position > durable_position()) continue;
     KAPPA_TRY(const auto map, segment->mapping());
-    const auto sequence_at = [&](std::uint64_t at) {
-      return batch_at(map->bytes(), segment->header(), at, false);
+    std::optional<std::pair<std::uint64_t, std::string>> bad;  // Where, and why.
+    const auto sequence_at = [&](std::uint64_t at) -> Expected<FoundBatch> {
+      auto batch = batch_at(map->bytes(), segment->header(), at, false);
+      if (batch && map->lost_byte(at, at + kBatchHeaderBytes))
+        batch = fail(ErrorCode::kCorrupt, 3130, "the disk could not deliver it");
+      if (!batch) bad = {at, batch.error().message};
+      return batch;
     };
     KAPPA_TRY(const auto answer,
               segment->with_index(
@@ -146,6 +178,7 @@ Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) 
                     return std::optional<Offset>(batch.header.base_offset + (wanted - base));
                   }));
     segments_.touch(segment);
+    if (bad) return unreadable(*segment, bad->first, bad->second);
     if (!answer) return std::unexpected(answer.error());
     if (*answer) return **answer;
   }
@@ -186,6 +219,7 @@ LogStatus LogImpl::status() const {
   status.sync_micros_total = sync_micros_.load();
   status.read_only = read_only_;
   status.damage = damage_;
+  status.damaged = damaged_.list();
   status.recovery = recovery_;
   status.recovery_segments_scanned = recovery_segments_scanned_;
   status.recovery_bytes_read = recovery_bytes_read_;

@@ -1,5 +1,6 @@
 // Readers: batches straight from the mapped segments, verified, below the durable end.
 #include <algorithm>
+#include <utility>
 
 #include "log/log_impl.h"
 
@@ -17,6 +18,7 @@ class ReaderImpl final : public LogReader {
 
   Status seek(Offset offset) override {
     position_ = offset;
+    view_end_ = view_at_;
     segment_.reset();
     map_.reset();
     topic_at_.clear();
@@ -27,6 +29,7 @@ class ReaderImpl final : public LogReader {
   }
 
   Expected<std::optional<BatchView>> next() override {
+    view_end_ = view_at_;
     if (position_ < log_.start()) return below_start();
     for (;;) {
       // The offset first: what the position covers then is at least as much.
@@ -38,7 +41,13 @@ class ReaderImpl final : public LogReader {
       const std::uint64_t end = segment_->end();
       const bool closed = end != Segment::kOpenEnd;
       if (filter_.topic) {
+        const std::uint64_t before = at_;
         KAPPA_TRY(const bool found, to_topic_batch());
+        // What lies in a hole of the index may be of this topic.
+        if (const auto hole = segment_->hole_within(before, found ? at_ : UINT64_MAX, position_)) {
+          at_ = hole->from;
+          return damage(hole->what);
+        }
         if (!found) {
           if (closed && position_at(header, end) <= durable) {
             KAPPA_CHECK_OK(enter_next());
@@ -59,17 +68,17 @@ class ReaderImpl final : public LogReader {
       const std::uint64_t limit = std::min(end, std::max(file_byte(header, durable), at_));
       const Bytes file = map_->bytes().first(std::min<std::size_t>(map_->bytes().size(), limit));
       auto found = batch_at(file, header, at_, false);
+      if (found) KAPPA_CHECK_OK(delivered(at_, at_ + kBatchHeaderBytes));
       if (!found) {
         // On the way to a position behind the damage it is none of this reader's business.
         const auto later = find_batch(file, header, at_ + kBatchAlignment);
-        if (!later || later->header.base_offset > position_) return damage(file, found.error());
+        if (!later || later->header.base_offset > position_) return damage(found.error().message);
         at_ = later->at;
         chain_hash_.reset();
         continue;
       }
       if (chain_hash_ && !filter_.topic && found->header.previous_header_hash != *chain_hash_)
-        return damage(file,
-                      Error{ErrorCode::kCorrupt, 3109, "batch does not follow the one before it", {}, 0, {}});
+        return damage("batch does not follow the one before it");
       const bool wanted = found->header.has_offsets() && found->header.end_offset() > position_ &&
                           (!filter_.topic || found->header.topic_id == *filter_.topic);
       if (!wanted) {
@@ -77,10 +86,9 @@ class ReaderImpl final : public LogReader {
         continue;
       }
       if (found->header.base_offset > position_ && !filter_.topic && chain_hash_)
-        return damage(file, Error{ErrorCode::kCorrupt, 3109, "batch offsets do not continue", {}, 0, {}});
+        return damage("batch offsets do not continue");
       if (hash_body(found->body) != found->header.body_hash)
-        return damage(file,
-                      Error{ErrorCode::kCorrupt, 3108, "batch body does not match its hash", {}, 0, {}});
+        return damage("batch body does not match its hash");
       BatchView view;
       view.header = found->header;
       view.header_hash = found->header_hash;
@@ -95,15 +103,27 @@ class ReaderImpl final : public LogReader {
         }
       } else {
         auto plain = decompress_body(found->body, found->header.uncompressed_length);
-        if (!plain) return damage(file, plain.error());
+        if (!plain) return damage(plain.error().message);
         buffer_ = std::move(*plain);
         buffer_.append(kReadablePadding, '\0');
         view.body = as_bytes(buffer_).first(found->header.uncompressed_length);
       }
+      KAPPA_CHECK_OK(delivered(at_, found->end()));
+      view_at_ = at_;
+      view_end_ = view.body.data() == found->body.data() ? found->end() : at_;
       position_ = found->header.end_offset();
       advance(*found);
       return std::optional<BatchView>(view);
     }
+  }
+
+  Status intact() override {
+    if (!map_ || !map_->lost_byte(view_at_, view_end_)) [[likely]]
+      return {};
+    const std::uint64_t next = std::exchange(at_, view_at_);
+    auto error = damage("the disk could not deliver it");
+    at_ = next;
+    return error;
   }
 
  private:
@@ -121,14 +141,28 @@ class ReaderImpl final : public LogReader {
 
   Status enter(std::size_t index) {
     auto segment = log_.segments().at(index);
-    if (!segment) return fail(ErrorCode::kCorrupt, 3114, "the log has no segment that can be read");
+    if (!segment) {
+      DamagedRange range;
+      range.file = "(missing)";
+      range.segment = log_.segments().last()->header().number + 1;
+      range.first = position_;
+      range.last = log_.durable_end();
+      range.what = "the segment file is missing";
+      return std::unexpected(damage_error(range));
+    }
     auto map = segment->mapping();
     if (!map) {
       const auto next = log_.segments().at(index + 1);
       const Offset end = next ? next->header().base_offset : log_.durable_end();
-      return fail(ErrorCode::kCorrupt, 3130,
-                  "offsets [" + std::to_string(std::max(position_, segment->header().base_offset).value()) +
-                      ", " + std::to_string(end.value()) + ") cannot be read: " + map.error().message);
+      DamagedRange range;
+      range.file = segment->path().filename().string();
+      range.segment = segment->header().number;
+      range.to = segment->end() != Segment::kOpenEnd ? segment->end() : kSegmentHeaderBytes;
+      range.first = segment->header().base_offset;
+      range.last = std::max(range.first, end);
+      range.what = map.error().message;
+      log_.damage().add(range);
+      return std::unexpected(damage_error(range));
     }
     log_.segments().touch(segment);
     std::uint64_t at = kSegmentHeaderBytes;
@@ -176,23 +210,30 @@ class ReaderImpl final : public LogReader {
     return true;
   }
 
-  // Says exactly what cannot be read: up to the next batch that verifies.
-  std::unexpected<Error> damage(Bytes file, const Error& cause) const {
-    std::uint64_t end = file.size();
-    Offset to = log_.durable_end();
-    if (const auto later = log_.segments().at(index_ + 1)) to = later->header().base_offset;
-    for (auto found = find_batch(file, segment_->header(), at_ + kBatchAlignment); found;
-         found = find_batch(file, segment_->header(), found->at + kBatchAlignment)) {
-      if (!batch_at(file, segment_->header(), found->at)) continue;
-      end = found->at;
-      to = found->header.base_offset;
-      break;
+  // The bytes of the segment that were just used are the file's.
+  Status delivered(std::uint64_t from, std::uint64_t to) {
+    if (!map_->lost_byte(from, to)) [[likely]]
+      return {};
+    return damage("the disk could not deliver it");
+  }
+
+  // Says exactly what cannot be read around at_, and remembers it.
+  std::unexpected<Error> damage(std::string what) {
+    if (const auto lost = map_->lost_byte(0, UINT64_MAX)) {
+      // A new mapping shows what the file is now: shorter, or with a place that the disk cannot read.
+      if (auto fresh = segment_->mapping()) map_ = std::move(*fresh);
+      what = map_->bytes().size() <= *lost ? "the file ends at byte " + std::to_string(map_->bytes().size())
+                                           : std::string("the disk could not deliver it");
     }
-    return fail(ErrorCode::kCorrupt, 3130,
-                "offsets [" + std::to_string(position_.value()) + ", " + std::to_string(to.value()) +
-                    ") are damaged: segment file " + segment_->path().filename().string() + ", bytes [" +
-                    std::to_string(at_) + ", " + std::to_string(end) + "): " + cause.message,
-                "what comes after can be read from offset " + std::to_string(to.value()));
+    const SegmentHeader& header = segment_->header();
+    const auto next = log_.segments().at(index_ + 1);
+    DamagedRange range = damaged_range(
+        map_->bytes(), header, kSegmentHeaderBytes, at_,
+        std::min(segment_->end(), std::max(file_byte(header, log_.durable_position()), at_)),
+        next ? next->header().base_offset : log_.durable_end());
+    range.what = std::move(what);
+    log_.damage().add(range);
+    return std::unexpected(damage_error(range));
   }
 
   LogImpl& log_;
@@ -206,6 +247,9 @@ class ReaderImpl final : public LogReader {
   std::size_t topic_next_ = 0;
   std::optional<std::uint64_t> chain_hash_;  // Of the batch just before at_, if it was seen.
   std::string buffer_;
+  // Bytes of map_ that the view given last points into; empty if it was copied.
+  std::uint64_t view_at_ = 0;
+  std::uint64_t view_end_ = 0;
 };
 
 }  // namespace

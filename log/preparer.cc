@@ -122,7 +122,7 @@ Expected<PreparedFile> Preparer::reuse(const std::filesystem::path& path) {
     KAPPA_TRY(const std::uint64_t size, prepared.file->size());
     if (size != options_.segment_bytes) return false;
     KAPPA_TRY(const auto map, prepared.file->map());
-    if (end_of_bytes(map->bytes(), 0) != 0) return false;
+    if (end_of_bytes(map->bytes(), 0) != 0 || map->lost_any()) return false;
     // Zeros in the page cache may never have reached the disk.
     KAPPA_CHECK_OK(prepared.file->fdatasync());
     return true;

@@ -42,6 +42,7 @@ class Recovery {
     if (decision == TailDecision::kRefuseControl)
       damaged("the control file is lost, so a loss could not be noticed");
     if (decision == TailDecision::kRefuseRot) report_rot();
+    check_delivered();
     out_.summary = name_of(decision);
     if (!damage_.empty()) {
       KAPPA_CHECK_OK(rebuild_around_damage());
@@ -68,6 +69,11 @@ class Recovery {
   void damaged(const std::string& what) {
     if (!damage_.empty()) damage_ += "; ";
     damage_ += what;
+  }
+
+  void damaged(DamagedRange range, const std::string& what) {
+    damaged(what);
+    out_.damaged.push_back(std::move(range));
   }
 
   Status load() {
@@ -121,9 +127,12 @@ class Recovery {
       };
       if (Status ok = check(); !ok) {
         if (out_of_handles(ok.error())) return ok;
-        damaged("segment file " + segment_name(entry.number, entry.base_offset) + ", " +
-                range_text("offsets", entry.base_offset.value(), entry.end_offset.value()) + ": " +
-                ok.error().message);
+        const std::string name = segment_name(entry.number, entry.base_offset);
+        damaged({name, entry.number, 0, entry.file_bytes, entry.base_offset, entry.end_offset,
+                 ok.error().message},
+                "segment file " + name + ", " +
+                    range_text("offsets", entry.base_offset.value(), entry.end_offset.value()) + ": " +
+                    ok.error().message);
         chain_known_ = false;
       } else {
         chain_known_ = true;
@@ -183,9 +192,12 @@ class Recovery {
         stop_scanned_ = false;
         // A segment is made durable before the one before it is sealed, and the first one before it
         // gets its name.
-        if (stop_segment_ == 0)
-          damaged("segment file " + segment_name(name.number, name.base_offset) +
-                  " does not continue the log");
+        if (stop_segment_ == 0) {
+          const std::string text = segment_name(name.number, name.base_offset);
+          damaged({text, name.number, 0, unsealed.map->bytes().size(), chain_.next_offset,
+                   watermark_offset(), "does not continue the log"},
+                  "segment file " + text + " does not continue the log");
+        }
         note_later(unsealed, kSegmentHeaderBytes);
         facts_.tail = TailBytes::kGarbage;
       } else if (broken) {
@@ -199,8 +211,29 @@ class Recovery {
     }
     facts_.end = position_;
     if (unsealed_.empty() || (ended_by_footer_ && !broken))
-      damaged("the segment file that takes the appends is missing");
+      damaged({"(missing)", expected, 0, 0, chain_.next_offset, watermark_offset(),
+               "the segment file that takes the appends is missing"},
+              "the segment file that takes the appends is missing, " +
+                  range_text("offsets", chain_.next_offset.value(), watermark_offset().value()));
     return {};
+  }
+
+  // Where the log ended when W was stored, if that is behind the chain's end.
+  Offset watermark_offset() const {
+    return out_.control ? std::max(out_.control->watermark_offset, chain_.next_offset) : chain_.next_offset;
+  }
+
+  // Zeros that a failing disk left in a mapping must not pass for the end of the log.
+  void check_delivered() {
+    for (const Unsealed& unsealed : unsealed_) {
+      const auto lost = unsealed.map->lost_byte(0, UINT64_MAX);
+      if (!lost) continue;
+      const std::string name = unsealed.segment->path().filename().string();
+      const std::string what = "byte " + std::to_string(*lost) + " cannot be read from the disk";
+      damaged({name, unsealed.segment->header().number, *lost, unsealed.map->bytes().size(),
+               chain_.next_offset, watermark_offset(), what},
+              "segment file " + name + ": " + what);
+    }
   }
 
   // Follows the chain through one segment. True if nothing may follow it any more. kUnsupported for a
@@ -252,7 +285,10 @@ class Recovery {
     for (auto found = find_batch(file, header, from); found;
          found = find_batch(file, header, found->at + 8)) {
       note(found->header.durable_upto);
-      if (!first_later_ && batch_at(file, header, found->at)) first_later_ = found->header.base_offset;
+      if (!first_later_ && batch_at(file, header, found->at)) {
+        first_later_ = found->header.base_offset;
+        first_later_at_ = found->at;
+      }
     }
     for (std::uint64_t at = from; at + 8 <= file.size(); at += kBatchAlignment)
       if (std::memcmp(file.data() + at, "KFTR", 4) == 0)
@@ -266,7 +302,11 @@ class Recovery {
     const std::uint64_t from = chain_.next_offset.value();
     std::uint64_t to = first_later_ ? first_later_->value() : from;
     if (!first_later_ && out_.control) to = std::max(to, out_.control->watermark_offset.value());
-    damaged(range_text("offsets", from, to) + " were durable and are damaged, segment file " + name +
+    const bool known = !unsealed_.empty();
+    const std::uint64_t number = known ? unsealed_[stop_segment_].segment->header().number : 0;
+    damaged({name, number, stop_at_, std::max(first_later_at_, stop_at_), Offset(from), Offset(to),
+             "durable bytes are damaged"},
+            range_text("offsets", from, to) + " were durable and are damaged, segment file " + name +
             " from byte " + std::to_string(stop_at_));
   }
 
@@ -286,18 +326,37 @@ class Recovery {
       const bool sealed = segment.end() != Segment::kOpenEnd;
       const Bytes file = (*map)->bytes().first(std::min<std::size_t>((*map)->bytes().size(), segment.end()));
       SegmentIndex index(header);
+      std::vector<DamagedRange> holes;
+      Offset next_offset = header.base_offset;
       std::uint64_t end = kSegmentHeaderBytes;
+      std::uint64_t whole_end = end;
+      const auto hole_upto = [&](std::uint64_t to, Offset last) {
+        if (to > whole_end)
+          holes.push_back({segment_name(header.number, header.base_offset), header.number, whole_end, to,
+                           next_offset, last, "durable bytes are damaged"});
+      };
       for (auto found = find_batch(file, header, kSegmentHeaderBytes); found;
            found = find_batch(file, header, end)) {
         auto whole = batch_at(file, header, found->at);
         end = found->at + kBatchAlignment;
         if (!whole) continue;
-        end = whole->end();
+        hole_upto(whole->at, whole->header.base_offset);
+        whole_end = end = whole->end();
+        next_offset = whole->header.end_offset();
         static_cast<void>(out_.state.apply(whole->header, whole->body));
         index.add(whole->header, whole->header_hash, whole->at);
         extend_chain(chain_, *whole);
       }
       if (!sealed) {
+        // Where its batches must have ended: at the next segment's base, or at W.
+        const LogPosition evidence = i + 1 < count  ? out_.segments[i + 1]->header().base_position
+                                     : out_.control ? out_.control->watermark
+                                                    : LogPosition{};
+        end = whole_end;
+        if (evidence > position_at(header, end) && evidence - header.base_position <= file.size())
+          end = file_byte(header, evidence);
+        hole_upto(std::max(end, end_of_bytes(file, whole_end)), Offset(UINT64_MAX));
+        segment.set_holes(std::move(holes));
         segment.change_index([&](SegmentIndex& live) { live = std::move(index); });
         if (i + 1 < count) segment.close_at(end);
       } else {
@@ -309,6 +368,11 @@ class Recovery {
     // The tables may not know of offsets whose batches are lost.
     for (const auto& segment : out_.segments)
       out_.state.next_offset = std::max(out_.state.next_offset, segment->header().base_offset);
+    if (out_.control) {
+      // What W says was there is part of the log, if only to be reported as lost.
+      out_.state.next_offset = std::max(out_.state.next_offset, out_.control->watermark_offset);
+      position_ = std::max(position_, out_.control->watermark);
+    }
     chain_.next_offset = out_.state.next_offset;
     finish_end();
     return {};
@@ -378,8 +442,11 @@ class Recovery {
       const std::uint64_t end = end_of_bytes(file, std::min<std::uint64_t>(stop_at_, file.size()));
       if (end > stop_at_) {
         lost_bytes = end - stop_at_;
-        const Bytes bytes = file.subspan(stop_at_, end - stop_at_);
-        KAPPA_CHECK_OK(files_.replace_whole(directory_ / (stem + ".bin"), as_text(bytes)));
+        const std::string bytes(as_text(file.subspan(stop_at_, end - stop_at_)));
+        if (torn.map->lost_byte(stop_at_, end))
+          return fail(ErrorCode::kIo, 3131,
+                      "segment file " + torn.segment->path().filename().string() + " cannot be read");
+        KAPPA_CHECK_OK(files_.replace_whole(directory_ / (stem + ".bin"), bytes));
         KAPPA_TRY(const auto handle, files_.open(torn.segment->path(), OpenMode::kReadWrite));
         const std::string zeros(kPieceBytes, '\0');
         for (std::uint64_t at = stop_at_; at < end; at += zeros.size())
@@ -428,6 +495,10 @@ class Recovery {
       const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, end - at));
       // A copy: writing a page from its own mapping may deadlock in the kernel.
       const std::string piece(as_text(unsealed.map->bytes().subspan(at, n)));
+      if (unsealed.map->lost_byte(at, at + n))
+        return fail(ErrorCode::kIo, 3131,
+                    "segment file " + unsealed.segment->path().filename().string() + " cannot be read at byte " +
+                        std::to_string(at));
       KAPPA_CHECK_OK(file->pwrite(as_bytes(piece), at));
       at += n;
     }
@@ -452,6 +523,7 @@ class Recovery {
   bool ended_by_footer_ = false;
   bool torn_footer_ = false;  // The bytes behind the last chain's end may be: nothing in them is valid.
   std::optional<Offset> first_later_;  // Of the first whole batch behind the damage.
+  std::uint64_t first_later_at_ = 0;   // Its file byte.
 };
 
 }  // namespace

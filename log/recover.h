@@ -27,6 +27,7 @@ struct Recovered {
   std::uint64_t end_at = 0;  // File byte after the last batch, in the last segment.
   std::uint64_t bytes_on_disk = 0;
   std::optional<std::string> damage;  // Set: open read-only.
+  std::vector<DamagedRange> damaged;  // The same, by place.
   std::string summary;
   std::uint64_t segments_scanned = 0;  // Whose batches were read; the others only by their footers.
   std::uint64_t bytes_read = 0;        // Of all files.

@@ -18,6 +18,8 @@ std::filesystem::path Segment::index_path() const {
 
 Expected<std::shared_ptr<const Mapping>> Segment::mapping() {
   std::lock_guard lock(mapping_mutex_);
+  // A page that was lost stays lost in its mapping: a new one sees what the file is now.
+  if (mapping_ && mapping_->lost_any()) mapping_.reset();
   if (!mapping_) {
     KAPPA_TRY(const auto file, files_.open(path(), OpenMode::kRead));
     KAPPA_TRY(mapping_, file->map());
@@ -25,19 +27,45 @@ Expected<std::shared_ptr<const Mapping>> Segment::mapping() {
   return mapping_;
 }
 
-Expected<SegmentIndex> scan_index(Bytes file, const SegmentHeader& header, std::uint64_t end) {
+std::optional<DamagedRange> Segment::hole_within(std::uint64_t from, std::uint64_t to, Offset offset) {
+  if (!has_holes_.load(std::memory_order_acquire)) return std::nullopt;
+  std::shared_lock lock(index_mutex_);
+  for (const DamagedRange& hole : holes_)
+    if (hole.from >= from && hole.from < to && hole.last > offset) return hole;
+  return std::nullopt;
+}
+
+void Segment::set_holes(std::vector<DamagedRange> holes) {
+  std::unique_lock lock(index_mutex_);
+  holes_ = std::move(holes);
+  has_holes_.store(!holes_.empty(), std::memory_order_release);
+}
+
+SegmentIndex scan_index(Bytes file, const SegmentHeader& header, std::uint64_t end,
+                        std::vector<DamagedRange>& holes) {
   SegmentIndex index(header);
   const Bytes batches = file.first(std::min<std::uint64_t>(file.size(), end));
+  Offset next_offset = header.base_offset;
   for (std::uint64_t at = kSegmentHeaderBytes; at < end;) {
     auto found = batch_at(batches, header, at, false);
     if (!found) {
-      // Damage: index what can be read behind it; readers meet the damage by themselves.
+      DamagedRange hole;
+      hole.file = segment_name(header.number, header.base_offset);
+      hole.segment = header.number;
+      hole.from = at;
+      hole.first = next_offset;
+      hole.what = found.error().message;
+      // Index what can be read behind it.
       const auto next = find_batch(batches, header, at + kBatchAlignment);
-      if (!next) break;
+      const bool usable = next && next->end() <= end;
+      hole.to = usable ? next->at : end;
+      hole.last = usable ? next->header.base_offset : Offset(UINT64_MAX);
+      holes.push_back(std::move(hole));
+      if (!usable) break;
       found = *next;
-      if (found->end() > end) break;
     }
     index.add(found->header, found->header_hash, found->at);
+    next_offset = found->header.end_offset();
     at = found->end();
   }
   return index;
@@ -58,8 +86,14 @@ Status Segment::load_index(bool repair_index) {
     }
   }
   KAPPA_TRY(const auto map, mapping());
-  KAPPA_TRY(SegmentIndex index, scan_index(map->bytes(), header_, end()));
+  std::vector<DamagedRange> holes;
+  SegmentIndex index = scan_index(map->bytes(), header_, end(), holes);
+  if (holes.empty() && map->lost_any()) return fail(ErrorCode::kIo, 3131, "cannot be read from the disk: " + path().filename().string());
   index_ = std::make_unique<SegmentIndex>(std::move(index));
+  holes_ = std::move(holes);
+  has_holes_.store(!holes_.empty(), std::memory_order_release);
+  // The index of a damaged segment is not written: it would hide the damage from who uses it.
+  if (!holes_.empty()) return {};
   // Derived: a failure to store it costs the next opening a scan, nothing else.
   if (repair_index && files_.replace_derived(index_path(), index_->encode(header_.log_id.low)))
     set_index_stored();

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "log/damage.h"
 #include "log/file.h"
 #include "log/segment_index.h"
 #include "log/segment_scan.h"
@@ -33,8 +34,13 @@ class Segment {
   [[nodiscard]] std::uint64_t end() const { return end_.load(std::memory_order_acquire); }
   void close_at(std::uint64_t end) { end_.store(end, std::memory_order_release); }
 
-  // The whole file, mapped.
+  // The whole file, mapped; anew if a page of the last mapping could not be delivered.
   [[nodiscard]] Expected<std::shared_ptr<const Mapping>> mapping();
+
+  // Damage that the scan for the index met and stepped over: the index says nothing of what is inside.
+  // The first such range that begins in [from, to) and whose offsets do not all lie below `offset`.
+  [[nodiscard]] std::optional<DamagedRange> hole_within(std::uint64_t from, std::uint64_t to, Offset offset);
+  void set_holes(std::vector<DamagedRange> holes);
 
   // Runs `use(const SegmentIndex&)`: with the live index, or the index file's, or a scan's if that
   // file is missing or damaged (then written anew if `repair_index`). Errors: those of mapping().
@@ -70,10 +76,13 @@ class Segment {
   std::shared_ptr<const Mapping> mapping_;
   std::shared_mutex index_mutex_;
   std::unique_ptr<SegmentIndex> index_;
+  std::atomic<bool> has_holes_{false};
+  std::vector<DamagedRange> holes_;  // With index_mutex_; by byte.
 };
 
-// Scans the closed segment and builds its index; stops at the first batch that does not verify.
-[[nodiscard]] Expected<SegmentIndex> scan_index(Bytes file, const SegmentHeader& header, std::uint64_t end);
+// Scans the closed segment's headers and builds its index; steps over damage, which goes to `holes`.
+[[nodiscard]] SegmentIndex scan_index(Bytes file, const SegmentHeader& header, std::uint64_t end,
+                                      std::vector<DamagedRange>& holes);
 
 // All segments in order, and which of them keep their caches. shared_ptr: a reader walks a segment
 // while retention may take it off the list.

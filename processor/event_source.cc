@@ -171,6 +171,7 @@ Expected<bool> EventSource::open_batch(Offset limit) {
       char* copy = arena_.allocate(body.size() + kPadding);
       std::memcpy(copy, body.data(), body.size());
       std::memset(copy + body.size(), 0, kPadding);
+      KAPPA_CHECK_OK(reader_->intact());
       copied_bytes_ += body.size() + kPadding;
       body = {reinterpret_cast<const std::byte*>(copy), body.size()};
     } else {
@@ -186,7 +187,10 @@ Status EventSource::decode_batch(Offset limit) {
   while (index_ < header.count && rows_ < kVectorRows) {
     const Offset offset = header.base_offset + index_;
     if (offset >= limit) return {};
-    KAPPA_TRY(const std::optional<RecordView> record, records_->next());
+    const auto decoded = records_->next();
+    if (!decoded || !*decoded) KAPPA_CHECK_OK(reader_->intact());  // It may be the disk's fault.
+    if (!decoded) return std::unexpected(decoded.error());
+    const std::optional<RecordView>& record = *decoded;
     if (!record) return fail(ErrorCode::kCorrupt, 3105, "a batch ends before its last event");
     ++index_;
     if (offset < position_) continue;  // The first batch may begin before our position.

@@ -57,6 +57,10 @@ class EventSource {
   // no more use.
   [[nodiscard]] Expected<bool> next(Offset limit);
 
+  // To be asked after the chunk was used and before what came of it is published: kCorrupt 3130 if the
+  // disk failed to deliver bytes that the chunk points to (see log::LogReader::intact).
+  [[nodiscard]] Status intact() const { return reader_->intact(); }
+
   // Every event of the topic below has been given.
   [[nodiscard]] Offset position() const { return position_; }
   // Of the last chunk.

@@ -110,7 +110,12 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
       // The state must stand for a prefix of this very log.
       if (progress_.applied > log.durable_end()) {
         why = "it is ahead of the log";
-      } else if (const auto mark = log.mark(progress_.applied); !mark) {
+      } else if (const auto mark = log.mark(progress_.applied); !mark && mark.error().code == ErrorCode::kCorrupt) {
+        // The log cannot say any more which prefix this is. Making the view anew would end at the same
+        // damage and lose what it has, so it keeps its state, and goes on from there.
+        spdlog::warn("view \"{}\" keeps its state, its place in the log is damaged: {}", entry_->name,
+                     to_string(mark.error()));
+      } else if (!mark) {
         why = "the log does not have its position: " + to_string(mark.error());
       } else if (*mark != progress_.mark) {
         why = "it was made from another log";
@@ -167,6 +172,7 @@ Status LiveView::apply(const ScanChunk& chunk, const EventSource& source) {
   Status status;
   if (chunk.changes.selected() > 0) {
     status = head_->push(chunk.changes);
+    if (status) status = source.intact();
     state_changed_ = true;
   }
   if (!status) {

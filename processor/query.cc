@@ -172,6 +172,7 @@ Expected<StatementResult> query_stream(const Select& select, log::Log& log, Offs
       const ChangeBatch& changes = source.chunk(0).changes;
       if (changes.selected() == 0) continue;
       KAPPA_TRY(more, run->push(changes));
+      KAPPA_CHECK_OK(source.intact());
       more = more && !output.stopped();
     }
   }

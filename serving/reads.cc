@@ -85,6 +85,7 @@ Expected<Reads::Outcome> read_once(log::Log& log, Reads::Request& request) {
     to.i64(view.header.append_time.value());
     to.u32(view.header.count);
     to.sized_text(as_text(view.body));
+    KAPPA_CHECK_OK(reader->intact());
     ++batches;
     bytes += view.body.size();
     events += end - std::max(view.header.base_offset, request.position);

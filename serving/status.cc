@@ -1,6 +1,7 @@
 // The STATUS document. docs/protocol.md lists its members.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string_view>
 
@@ -33,6 +34,27 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view) {
   json.member("events_applied", view.events_applied);
   json.member("commits", view.commits);
   json.end_object();
+}
+
+// The first hundred; their number says whether there are more.
+constexpr std::size_t kDamagedListed = 100;
+
+void write_damaged(JsonWriter& json, const std::vector<log::DamagedRange>& damaged) {
+  json.member("damaged_ranges", std::uint64_t{damaged.size()});
+  json.key("damaged");
+  json.begin_array();
+  for (std::size_t i = 0; i < std::min(damaged.size(), kDamagedListed); ++i) {
+    const log::DamagedRange& range = damaged[i];
+    json.begin_object();
+    json.member("first_offset", range.first.value());
+    json.member("end_offset", range.last.value());
+    json.member("file", range.file);
+    json.member("from_byte", range.from);
+    json.member("to_byte", range.to);
+    json.member("what", range.what);
+    json.end_object();
+  }
+  json.end_array();
 }
 
 }  // namespace
@@ -87,6 +109,7 @@ std::string Core::status_json() {
   json.member("recovery", log.recovery);
   json.member("recovery_segments_scanned", log.recovery_segments_scanned);
   json.member("recovery_bytes_read", log.recovery_bytes_read);
+  write_damaged(json, log.damaged);
   json.end_object();
 
   json.key("topics");
