@@ -99,6 +99,7 @@ std::string encode_footer(const SegmentFooter& footer, std::uint64_t seed) {
   w.u64(footer.batches);
   w.u64(footer.last_header_hash);
   w.u64(footer.segment_hash);
+  w.u64(footer.gaps);
   out.resize(kFooterFixedBytes);
   for (const TopicCount& topic : footer.topics) {
     w.u64(topic.topic.value());
@@ -133,6 +134,7 @@ Expected<SegmentFooter> decode_footer(Bytes bytes, std::uint64_t seed) {
   footer.batches = r.u64();
   footer.last_header_hash = r.u64();
   footer.segment_hash = r.u64();
+  footer.gaps = r.u64();
   ByteReader entries(bytes.subspan(kFooterFixedBytes));
   footer.topics.reserve(topics);
   for (std::uint64_t i = 0; i < topics; ++i) {

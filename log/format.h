@@ -53,6 +53,11 @@ struct SegmentHeader {
 // kCorrupt 3110, kUnsupported 3103.
 [[nodiscard]] Expected<SegmentHeader> decode_segment_header(Bytes page);
 
+// What the batch behind this one has as previous_header_hash.
+[[nodiscard]] inline std::uint64_t chain_hash_of(const BatchHeader& header, std::uint64_t header_hash) {
+  return header.kind == BatchKind::kGap && header.resume_hash != 0 ? header.resume_hash : header_hash;
+}
+
 struct TopicCount {
   TopicId topic;
   std::uint64_t first_sequence = 0;
@@ -71,6 +76,7 @@ struct SegmentFooter {
   std::uint64_t last_header_hash = 0;
   // Running hash: h' = XXH3(h, header hash of the batch), from 0. A header hash covers its body hash.
   std::uint64_t segment_hash = 0;
+  std::uint64_t gaps = 0;          // Gap batches: without any, nobody needs to look for them.
   std::vector<TopicCount> topics;  // By topic id.
   bool operator==(const SegmentFooter&) const = default;
 };

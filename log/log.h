@@ -153,6 +153,12 @@ struct DamagedRange {
   bool operator==(const DamagedRange&) const = default;
 };
 
+// Offsets [first, last) that a repair gave up. Readers pass over them, nothing is ever given for them.
+struct GapRange {
+  Offset first, last;
+  bool operator==(const GapRange&) const = default;
+};
+
 struct LogStatus {
   std::string log_id;  // 32 hex digits.
   Offset start;
@@ -172,6 +178,7 @@ struct LogStatus {
   bool read_only = false;
   bool full = false;                 // Appends are refused with kFull.
   std::optional<std::string> damage;  // Exact report when recovery found rot.
+  std::vector<GapRange> gaps;         // All there are, in order.
   std::vector<DamagedRange> damaged;  // Everything found so far: by recovery, readers and the scrub.
   std::string recovery;               // What opening did, one line.
   std::uint64_t recovery_segments_scanned = 0;  // Whose batches opening read; at most two without damage.
@@ -243,6 +250,7 @@ struct VerifyReport {
   std::uint64_t batches = 0;
   std::uint64_t events = 0;
   std::vector<std::string> damage;    // Each names file, byte range and offsets.
+  std::vector<GapRange> gaps;         // Given up by repairs: known, and no damage.
   std::vector<std::string> warnings;  // Derived files that will be rebuilt, a torn tail that will be cut.
 };
 // `files`: borrowed; the real file system if null.

@@ -145,6 +145,7 @@ class LogImpl final : public Log {
   std::optional<std::string> damage_;
   std::string recovery_;
   std::uint64_t recovery_segments_scanned_ = 0, recovery_bytes_read_ = 0;
+  std::vector<GapRange> gaps_;
 
   SegmentList segments_;
   DamageRegistry damaged_;

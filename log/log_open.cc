@@ -102,6 +102,7 @@ LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& reco
       recovery_(recovered.summary),
       recovery_segments_scanned_(recovered.segments_scanned),
       recovery_bytes_read_(recovered.bytes_read),
+      gaps_(std::move(recovered.gaps)),
       state_(std::move(recovered.state)) {
   for (auto& segment : recovered.segments) segments_.add(segment);
   for (DamagedRange& range : recovered.damaged) damaged_.add(std::move(range));

@@ -75,7 +75,7 @@ Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
         return unreadable(*located.segment, at, found ? "the batch is damaged" : found.error().message);
     }
     located.batch = *found;
-    if (located.batch.header.has_offsets() && located.batch.header.end_offset() > offset) return located;
+    if (located.batch.header.covers_offsets() && located.batch.header.end_offset() > offset) return located;
     at = located.batch.end();
   }
   return unreadable(*located.segment, at, "offset " + std::to_string(offset.value()) + " is not where it should be");
@@ -197,7 +197,9 @@ Expected<PrefixMark> LogImpl::mark(Offset offset) {
   if (offset.value() == 0) return mark;
   KAPPA_TRY(const Located located, locate(offset - 1));
   mark.writer_epoch = located.batch.header.writer_epoch;
-  mark.header_hash = located.batch.header_hash;
+  // A view that stood at the end of what a gap now covers still finds its place.
+  const bool at_end = located.batch.header.end_offset() == offset;
+  mark.header_hash = at_end ? located.batch.chain_hash() : located.batch.header_hash;
   return mark;
 }
 
@@ -220,6 +222,7 @@ LogStatus LogImpl::status() const {
   status.read_only = read_only_;
   status.damage = damage_;
   status.damaged = damaged_.list();
+  status.gaps = gaps_;
   status.recovery = recovery_;
   status.recovery_segments_scanned = recovery_segments_scanned_;
   status.recovery_bytes_read = recovery_bytes_read_;

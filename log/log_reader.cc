@@ -135,7 +135,9 @@ class ReaderImpl final : public LogReader {
 
   void advance(const FoundBatch& found) {
     at_ = found.end();
-    chain_hash_ = found.header_hash;
+    chain_hash_ = found.chain_hash();
+    // Nothing can be given of a gap; LogStatus lists it.
+    if (found.header.kind == BatchKind::kGap) position_ = std::max(position_, found.header.end_offset());
     if (filter_.topic) chain_hash_.reset();
   }
 

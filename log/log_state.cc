@@ -46,6 +46,10 @@ void LogState::place_topic(TopicId id, std::string_view name, std::uint64_t next
   topic_by_name.insert_or_assign(topic.name, id);
 }
 
+void LogState::name_lost_topic(TopicId id) {
+  place_topic(id, "lost-topic-" + std::to_string(id.value()), 0);
+}
+
 TopicId LogState::add_topic(std::string_view name) {
   const TopicId id(static_cast<std::uint32_t>(topics.size()));
   place_topic(id, name, 0);

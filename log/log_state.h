@@ -41,6 +41,9 @@ class LogState {
 
   TopicId add_topic(std::string_view name);
 
+  // Gives a topic whose name was lost in damage one to be found by: "lost-topic-<id>".
+  void name_lost_topic(TopicId id);
+
   // Applies a verified batch of the log. Errors: kCorrupt 3120 for a control body that is not one
   // (possible only if the writer was wrong: hashes matched).
   Status apply(const BatchHeader& header, Bytes stored_body);

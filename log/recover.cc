@@ -123,7 +123,7 @@ class Recovery {
           return fail(ErrorCode::kCorrupt, 3115, "its footer is not the one in the manifest");
         KAPPA_TRY(const SegmentFooter decoded, decode_footer(as_bytes(footer), header.log_id.low));
         chain_.header_hash = decoded.last_header_hash;
-        return {};
+        return decoded.gaps > 0 ? list_gaps(*segment) : Status{};
       };
       if (Status ok = check(); !ok) {
         if (out_of_handles(ok.error())) return ok;
@@ -141,6 +141,25 @@ class Recovery {
       chain_.next_offset = entry.end_offset;
       position_ = entry.end_position;
       out_.segments.push_back(std::move(segment));
+    }
+    return {};
+  }
+
+  // Only of a segment whose footer says that there are some.
+  Status list_gaps(Segment& segment) {
+    KAPPA_TRY(const auto map, segment.mapping());
+    const Bytes file = map->bytes().first(std::min<std::uint64_t>(map->bytes().size(), segment.end()));
+    for (std::uint64_t at = kSegmentHeaderBytes; at < file.size();) {
+      auto found = batch_at(file, segment.header(), at, false);
+      if (!found) {
+        // Readers meet the damage by themselves.
+        const auto next = find_batch(file, segment.header(), at + kBatchAlignment);
+        if (!next) break;
+        found = *next;
+      }
+      if (found->header.kind == BatchKind::kGap)
+        add_gap(out_.gaps, found->header.base_offset, found->header.end_offset());
+      at = found->end();
     }
     return {};
   }
@@ -250,6 +269,8 @@ class Recovery {
       followed = found && check_chain(chain_, *found) && out_.state.apply(found->header, found->body);
       if (!followed) break;
       extend_chain(chain_, *found);
+      if (found->header.kind == BatchKind::kGap)
+        add_gap(out_.gaps, found->header.base_offset, found->header.end_offset());
       unsealed.segment->change_index(
           [&](SegmentIndex& index) { index.add(found->header, found->header_hash, found->at); });
       at = found->end();
@@ -569,6 +590,14 @@ Status initialize(FileSystem& files, const std::filesystem::path& directory, std
   }
   KAPPA_CHECK_OK(files.rename(beside, directory / segment_name(1, Offset(0))));
   return files.sync_directory(directory);
+}
+
+void add_gap(std::vector<GapRange>& gaps, Offset first, Offset last) {
+  if (first >= last) return;
+  if (!gaps.empty() && gaps.back().last == first)
+    gaps.back().last = last;
+  else
+    gaps.push_back({first, last});
 }
 
 Expected<Recovered> recover(FileSystem& files, const std::filesystem::path& directory, bool read_only) {

@@ -28,10 +28,14 @@ struct Recovered {
   std::uint64_t bytes_on_disk = 0;
   std::optional<std::string> damage;  // Set: open read-only.
   std::vector<DamagedRange> damaged;  // The same, by place.
+  std::vector<GapRange> gaps;         // Known ones, in order, neighbours joined.
   std::string summary;
   std::uint64_t segments_scanned = 0;  // Whose batches were read; the others only by their footers.
   std::uint64_t bytes_read = 0;        // Of all files.
 };
+
+// Appends [first, last), joined with the last one where they touch.
+void add_gap(std::vector<GapRange>& gaps, Offset first, Offset last);
 
 // Makes MANIFEST, CONTROL and the first segment of an empty directory (or finishes that after a
 // crash in the middle). The first segment gets its snapshot with the first append.

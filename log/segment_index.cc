@@ -22,10 +22,11 @@ void SegmentIndex::add(const BatchHeader& header, std::uint64_t header_hash, std
   if (summary_.batches == 0) summary_.first_append_time = header.append_time;
   summary_.last_append_time = header.append_time;
   ++summary_.batches;
-  summary_.last_header_hash = header_hash;
+  summary_.last_header_hash = chain_hash_of(header, header_hash);
   summary_.segment_hash = extend_segment_hash(summary_.segment_hash, header_hash);
   summary_.end_position = header.log_position + header.stored_bytes();
   summary_.end_offset = header.end_offset();
+  if (header.kind == BatchKind::kGap) ++summary_.gaps;
   if (!header.has_offsets()) return;
   TopicBatches& topic = topics_[header.topic_id];
   if (topic.at.empty()) {

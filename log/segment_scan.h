@@ -13,6 +13,8 @@ struct FoundBatch {
   std::uint64_t at = 0;  // File byte of the header.
   Bytes body;
   [[nodiscard]] std::uint64_t end() const { return at + header.stored_bytes(); }
+  // What the next batch names as the one before it: behind a gap, the lost one.
+  [[nodiscard]] std::uint64_t chain_hash() const { return chain_hash_of(header, header_hash); }
 };
 
 [[nodiscard]] inline LogPosition position_at(const SegmentHeader& segment, std::uint64_t at) {
@@ -37,7 +39,7 @@ struct ChainState {
 [[nodiscard]] Status check_chain(const ChainState& chain, const FoundBatch& batch);
 inline void extend_chain(ChainState& chain, const FoundBatch& batch) {
   chain.next_offset = batch.header.end_offset();
-  chain.header_hash = batch.header_hash;
+  chain.header_hash = batch.chain_hash();
 }
 
 // The first place >= `from` (rounded up to 8) where a valid header of this segment stands; the body

@@ -73,6 +73,7 @@ std::uint64_t encode_batch_header(const BatchHeader& header, std::uint64_t seed,
   put(out, 104, header.producer_epoch);
   put(out, 112, header.producer_sequence);
   put(out, 120, header.body_hash);
+  put(out, 128, header.resume_hash);
   const std::uint64_t hash = XXH3_64bits_withSeed(out, kHeaderHashAt, seed);
   put(out, kHeaderHashAt, hash);
   return hash;
@@ -93,7 +94,9 @@ Expected<BatchHeader> decode_batch_header(Bytes bytes, std::uint64_t seed) {
   const auto attributes = get<std::uint32_t>(bytes, 8);
   const std::uint32_t kind = attributes & kKindMask;
   const std::uint32_t codec = (attributes >> kCodecShift) & kCodecMask;
-  const bool reserved_zero = get<std::uint32_t>(bytes, 108) == 0 && get<std::uint64_t>(bytes, 128) == 0 &&
+  const bool is_gap = kind == static_cast<std::uint32_t>(BatchKind::kGap);
+  const bool reserved_zero = get<std::uint32_t>(bytes, 108) == 0 &&
+                             (is_gap || get<std::uint64_t>(bytes, 128) == 0) &&
                              get<std::uint64_t>(bytes, 136) == 0 && get<std::uint64_t>(bytes, 144) == 0;
   if ((attributes & ~kKnownAttributes) != 0 || !reserved_zero ||
       kind > static_cast<std::uint32_t>(BatchKind::kGap) || codec > static_cast<std::uint32_t>(Codec::kZstd))
@@ -121,6 +124,7 @@ Expected<BatchHeader> decode_batch_header(Bytes bytes, std::uint64_t seed) {
   header.producer_epoch = get<std::uint32_t>(bytes, 104);
   header.producer_sequence = get<std::uint64_t>(bytes, 112);
   header.body_hash = get<std::uint64_t>(bytes, 120);
+  header.resume_hash = get<std::uint64_t>(bytes, 128);
   if (header.body_length > limits::kBatchBytesMax || header.uncompressed_length > limits::kBatchBytesMax ||
       header.count > limits::kBatchEventsMax || (header.has_offsets() && header.count == 0) ||
       (header.codec == Codec::kNone && header.body_length != header.uncompressed_length) ||

@@ -12,7 +12,8 @@
 //  64 previous_header_hash u64                                    72 append_time i64
 //  80 min_timestamp i64  88 max_timestamp i64                     96 producer_id u64
 // 104 producer_epoch u32 108 reserved u32 (zero)                 112 producer_sequence u64
-// 120 body_hash u64      128 reserved 24 bytes (zero)            152 header_hash u64
+// 120 body_hash u64      128 resume_hash u64 (kGap, else zero)   136 reserved 16 bytes (zero)
+// 152 header_hash u64
 //
 // header_hash = XXH3_64(bytes 0..151, seed = log id's low 64 bits) and is verified before any length
 // is believed. body_hash = XXH3_64(body as stored). On disk a batch starts at a multiple of 8 bytes.
@@ -47,13 +48,13 @@ inline constexpr std::size_t kBatchAlignment = 8;
 
 enum class Codec : std::uint8_t { kNone = 0, kZstd = 1 };
 
-// What a batch holds. Only kEvents and kCatalog consume offsets.
+// What a batch holds. kEvents, kCatalog and kGap consume offsets; a gap has no records.
 enum class BatchKind : std::uint8_t {
   kEvents = 0,    // Events of a user topic.
   kCatalog = 1,   // Keyed records of the system topic (see Log::append_system).
   kTopic = 2,     // Control: a topic's id and name, before its first batch.
   kSnapshot = 3,  // Control: first in a segment; topic ids, live catalog records, producer table.
-  kGap = 4,       // Control: offsets given up by repair.
+  kGap = 4,       // `count` offsets given up by a repair (perhaps none); the body is filler.
 };
 
 struct BatchHeader {
@@ -77,11 +78,16 @@ struct BatchHeader {
   std::uint32_t producer_epoch = 0;
   std::uint64_t producer_sequence = 0;  // Of the first event of the batch.
   std::uint64_t body_hash = 0;
+  // kGap only: what the batch behind it has as previous_header_hash, because the batch that it followed
+  // is lost. 0: it follows the gap itself.
+  std::uint64_t resume_hash = 0;
 
   // True if the batch's records have offsets.
   [[nodiscard]] bool has_offsets() const { return kind == BatchKind::kEvents || kind == BatchKind::kCatalog; }
+  // True if the batch covers offsets, with records or as a gap.
+  [[nodiscard]] bool covers_offsets() const { return has_offsets() || kind == BatchKind::kGap; }
   // Offset after the batch.
-  [[nodiscard]] Offset end_offset() const { return has_offsets() ? base_offset + count : base_offset; }
+  [[nodiscard]] Offset end_offset() const { return covers_offsets() ? base_offset + count : base_offset; }
   // Header and body, padded to kBatchAlignment.
   [[nodiscard]] std::size_t stored_bytes() const {
     return (kBatchHeaderBytes + body_length + kBatchAlignment - 1) & ~(kBatchAlignment - 1);
