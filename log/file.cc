@@ -11,8 +11,8 @@
 #include <climits>
 #include <utility>
 
-#include "log/system_calls.h"
 #include "log/mapping_guard.h"
+#include "log/system_calls.h"
 
 namespace kappa::log {
 namespace {
@@ -37,19 +37,14 @@ auto uninterrupted(Call call) {
 
 class RealMapping final : public Mapping {
  public:
-  RealMapping(SystemCalls& calls, void* base, std::size_t size) : calls_(calls), base_(base), size_(size) {}
-  RealMapping(const RealMapping&) = delete;
-  RealMapping& operator=(const RealMapping&) = delete;
-  ~RealMapping() override {
-    if (base_ != nullptr) calls_.munmap(base_, size_);
-  RealMapping(void* base, std::size_t size) : base_(base), size_(size) {
+  RealMapping(SystemCalls& calls, void* base, std::size_t size) : calls_(calls), base_(base), size_(size) {
     if (base != nullptr) guard_.emplace(base, size);
   }
   RealMapping(const RealMapping&) = delete;
   RealMapping& operator=(const RealMapping&) = delete;
   ~RealMapping() override {
     guard_.reset();  // First: its range may be somebody else's after the next line.
-    if (base_ != nullptr) ::munmap(base_, size_);
+    if (base_ != nullptr) calls_.munmap(base_, size_);
   }
   [[nodiscard]] Bytes bytes() const override { return {static_cast<const std::byte*>(base_), size_}; }
   [[nodiscard]] std::optional<std::uint64_t> lost_byte(std::uint64_t from, std::uint64_t to) const override {
@@ -120,6 +115,18 @@ class RealFile final : public File {
       done += static_cast<std::size_t>(n);
     }
     return done;
+  }
+
+  Expected<std::size_t> pread_cold(std::span<std::byte> out, std::uint64_t at) override {
+    // What is there in full without waiting for the disk was cached before.
+    const iovec piece{out.data(), out.size()};
+    if (::preadv2(descriptor_, &piece, 1, static_cast<off_t>(at), RWF_NOWAIT) ==
+        static_cast<ssize_t>(out.size()))
+      return out.size();
+    KAPPA_TRY(const std::size_t got, pread(out, at));
+    static_cast<void>(
+        ::posix_fadvise(descriptor_, static_cast<off_t>(at), static_cast<off_t>(got), POSIX_FADV_DONTNEED));
+    return got;
   }
 
   Status fdatasync() override {

@@ -45,6 +45,11 @@ class File {
   virtual Status pwritev(std::span<const iovec> pieces, std::uint64_t at) = 0;
   // Reads up to out.size() bytes; less only at the end of the file.
   [[nodiscard]] virtual Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) = 0;
+  // The same for bytes that nobody will want again soon: what had to be fetched for it leaves the page
+  // cache, what was there stays.
+  [[nodiscard]] virtual Expected<std::size_t> pread_cold(std::span<std::byte> out, std::uint64_t at) {
+    return pread(out, at);
+  }
   // Data and size are on stable storage on return. A failure is final: never call it again for the
   // same data and believe the answer.
   virtual Status fdatasync() = 0;

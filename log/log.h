@@ -52,6 +52,9 @@ struct LogOptions {
   // is what an append costs most on a virtual machine) and does not push the views out of the cache.
   // Readers of older segments read them from disk again. UINT64_MAX keeps everything.
   std::uint64_t cached_bytes = std::uint64_t{128} << 20;
+  // Sealed segments are read again in the background at this rate, to find rot early (log/scrub.h); 0: not.
+  // More finds it sooner and takes as much from the disk.
+  std::uint64_t scrub_bytes_per_second = 0;
   bool read_only = false;         // Shared lock; nothing is written, recovery reports instead of cutting.
   Clock* clock = nullptr;         // Borrowed; the system clock if null.
   FileSystem* files = nullptr;    // Borrowed; the real file system if null.
@@ -159,6 +162,18 @@ struct GapRange {
   bool operator==(const GapRange&) const = default;
 };
 
+// The background check of sealed segments.
+struct ScrubStatus {
+  std::uint64_t bytes_per_second = 0;  // 0: off.
+  std::uint64_t passes = 0;            // Whole ones, since opening.
+  std::optional<Timestamp> last_pass;  // When the latest of them ended.
+  std::uint64_t segment = 0;           // Number of the one being read; 0: none.
+  std::uint64_t segments_done = 0;     // In this pass, of segments_total.
+  std::uint64_t segments_total = 0;
+  std::uint64_t bytes_read = 0;     // Since opening.
+  std::uint64_t damaged_found = 0;  // Ranges that nobody knew of.
+};
+
 struct LogStatus {
   std::string log_id;  // 32 hex digits.
   Offset start;
@@ -183,6 +198,7 @@ struct LogStatus {
   std::string recovery;               // What opening did, one line.
   std::uint64_t recovery_segments_scanned = 0;  // Whose batches opening read; at most two without damage.
   std::uint64_t recovery_bytes_read = 0;        // By opening, of all files of the log.
+  ScrubStatus scrub;
 };
 
 class Log {
@@ -237,6 +253,9 @@ class Log {
   // Returns a token for unsubscribe(), after which `notify` does not run any more.
   [[nodiscard]] virtual std::uint64_t subscribe_durable(std::function<void()> notify) = 0;
   virtual void unsubscribe_durable(std::uint64_t token) = 0;
+
+  // Goes on with the scrub by about `bytes` now, whatever its rate; the bytes read, 0 if no pass is due.
+  virtual std::uint64_t scrub_step(std::uint64_t bytes) { return static_cast<void>(bytes), 0; }
 
   [[nodiscard]] virtual LogStatus status() const = 0;
   // Set when a sync failed: pending acks failed as kClosed ("unknown"), the process must stop.

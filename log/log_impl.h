@@ -21,6 +21,7 @@
 #include "log/log_state.h"
 #include "log/preparer.h"
 #include "log/recover.h"
+#include "log/scrub.h"
 #include "log/segment.h"
 #include "log/sync_placement.h"
 
@@ -92,6 +93,7 @@ class LogImpl final : public Log {
   ProducerState producer(TopicId topic, ProducerId id) const override;
   std::uint64_t subscribe_durable(std::function<void()> notify) override;
   void unsubscribe_durable(std::uint64_t token) override;
+  std::uint64_t scrub_step(std::uint64_t bytes) override { return scrub_.step(bytes); }
   LogStatus status() const override;
   std::optional<Error> fatal_error() const override;
 
@@ -149,6 +151,7 @@ class LogImpl final : public Log {
 
   SegmentList segments_;
   DamageRegistry damaged_;
+  Scrub scrub_;
   std::unique_ptr<ControlFile> control_;
   std::unique_ptr<Preparer> preparer_;
 
@@ -196,7 +199,7 @@ class LogImpl final : public Log {
   std::vector<std::pair<std::uint64_t, std::function<void()>>> subscribers_;
   std::uint64_t next_token_ = 1;
 
-  std::thread writer_thread_, sync_thread_;
+  std::thread writer_thread_, sync_thread_, scrub_thread_;
 };
 
 }  // namespace kappa::log

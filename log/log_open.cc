@@ -103,6 +103,7 @@ LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& reco
       recovery_segments_scanned_(recovered.segments_scanned),
       recovery_bytes_read_(recovered.bytes_read),
       gaps_(std::move(recovered.gaps)),
+      scrub_({files_, segments_, damaged_, clock_, options_.scrub_bytes_per_second, !damage_.has_value()}),
       state_(std::move(recovered.state)) {
   for (auto& segment : recovered.segments) segments_.add(segment);
   for (DamagedRange& range : recovered.damaged) damaged_.add(std::move(range));
@@ -113,6 +114,7 @@ LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& reco
   durable_position_ = written_position_ = recovered.end_position.value();
   durable_offset_ = written_offset_ = recovered.chain.next_offset.value();
   bytes_on_disk_ = recovered.bytes_on_disk;
+  if (options_.scrub_bytes_per_second > 0) scrub_thread_ = std::thread([this] { scrub_.run(); });
 }
 
 Status LogImpl::start_writing(Recovered& recovered) {
@@ -152,6 +154,8 @@ Status LogImpl::start_writing(Recovered& recovered) {
 }
 
 LogImpl::~LogImpl() {
+  scrub_.stop();
+  if (scrub_thread_.joinable()) scrub_thread_.join();
   {
     std::lock_guard guard(queue_mutex_);
     closing_ = true;

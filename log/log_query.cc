@@ -223,6 +223,7 @@ LogStatus LogImpl::status() const {
   status.damage = damage_;
   status.damaged = damaged_.list();
   status.gaps = gaps_;
+  status.scrub = scrub_.status();
   status.recovery = recovery_;
   status.recovery_segments_scanned = recovery_segments_scanned_;
   status.recovery_bytes_read = recovery_bytes_read_;

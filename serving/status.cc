@@ -15,7 +15,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void write_view(JsonWriter& json, const processor::ViewStatus& view) {
+// "[5, 9), [20, 21)": the gaps among the events that a view has applied.
+std::string gaps_below(const std::vector<log::GapRange>& gaps, Offset applied) {
+  std::string text;
+  for (const log::GapRange& gap : gaps) {
+    if (gap.first >= applied) break;
+    if (!text.empty()) text += ", ";
+    text += "[" + std::to_string(gap.first.value()) + ", " + std::to_string(gap.last.value()) + ")";
+  }
+  return text;
+}
+
+void write_view(JsonWriter& json, const processor::ViewStatus& view, const std::vector<log::GapRange>& gaps) {
   json.begin_object();
   json.member("name", view.name);
   json.member("version", std::uint64_t{view.version});
@@ -23,6 +34,7 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view) {
   if (!view.error.empty()) json.member("error", view.error);
   if (!view.rebuilt.empty()) json.member("rebuilt", view.rebuilt);
   if (!view.checked) json.member("checking", true);
+  if (std::string text = gaps_below(gaps, view.applied); !text.empty()) json.member("gaps", text);
   json.member("applied", view.applied.value());
   json.member("committed", view.committed.value());
   json.member("lag_events", view.lag_events);
@@ -109,6 +121,31 @@ std::string Core::status_json() {
   json.member("recovery", log.recovery);
   json.member("recovery_segments_scanned", log.recovery_segments_scanned);
   json.member("recovery_bytes_read", log.recovery_bytes_read);
+  json.key("scrub");
+  json.begin_object();
+  json.member("bytes_per_second", log.scrub.bytes_per_second);
+  json.member("passes", log.scrub.passes);
+  json.key("last_pass");
+  if (log.scrub.last_pass) {
+    json.text(format_timestamp(log.scrub.last_pass->value()));
+  } else {
+    json.null();
+  }
+  json.member("segment", log.scrub.segment);
+  json.member("segments_done", log.scrub.segments_done);
+  json.member("segments_total", log.scrub.segments_total);
+  json.member("bytes_read", log.scrub.bytes_read);
+  json.member("damaged_found", log.scrub.damaged_found);
+  json.end_object();
+  json.key("gaps");
+  json.begin_array();
+  for (const log::GapRange& gap : log.gaps) {
+    json.begin_object();
+    json.member("first_offset", gap.first.value());
+    json.member("end_offset", gap.last.value());
+    json.end_object();
+  }
+  json.end_array();
   write_damaged(json, log.damaged);
   json.end_object();
 
@@ -125,7 +162,7 @@ std::string Core::status_json() {
 
   json.key("views");
   json.begin_array();
-  for (const processor::ViewStatus& view : engine_.views()) write_view(json, view);
+  for (const processor::ViewStatus& view : engine_.views()) write_view(json, view, log.gaps);
   json.end_array();
 
   json.key("server");

@@ -35,6 +35,7 @@ void add_status(CLI::App& app, int& status);
 void add_verify(CLI::App& app, int& status);
 void add_backup(CLI::App& app, int& status);
 void add_restore(CLI::App& app, int& status);
+void add_repair(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
 void add_completion(CLI::App& app, int& status);
 

@@ -107,6 +107,7 @@ int run_command_line(int argc, char** argv) {
   add_verify(app, status);
   add_backup(app, status);
   add_restore(app, status);
+  add_repair(app, status);
   add_bench(app, status);
   add_completion(app, status);
   app.add_subcommand("version", "Print the version")->callback([] { std::printf("kappa %s\n", kVersion); });

@@ -7,6 +7,7 @@
 
 #include "tools/command.h"
 #include "tools/event_format.h"
+#include "tools/gap_notice.h"
 #include "tools/interrupt.h"
 #include "tools/output.h"
 
@@ -61,6 +62,8 @@ int run(const ReadFlags& flags) {
   Output out;
   ReadFrom from = *parse_from(flags.from);
   std::uint64_t left = flags.limit;
+  std::optional<Offset> first;  // Where the reading began.
+  Offset next;
   std::optional<Offset> end;  // Without -F: the durable end as it was at the first answer.
   while (left > 0 && !interrupted()) {
     const auto wait = std::chrono::milliseconds(follow ? 500 : 0);
@@ -78,6 +81,8 @@ int run(const ReadFlags& flags) {
       }
       return fail_with(result.error());
     }
+    if (!first) first = result->first;
+    next = result->next;
     from = ReadFrom{ReadFrom::Kind::kOffset, static_cast<std::int64_t>(result->next.value())};
     if (follow) {
       out.flush();
@@ -87,6 +92,9 @@ int run(const ReadFlags& flags) {
     if (result->next >= *end) break;
   }
   out.flush();
+  if (first) {
+    if (const auto status = (*client)->status()) std::fputs(gap_notice(*status, *first, next).c_str(), stderr);
+  }
   return interrupted() ? kExitInterrupted : kExitOk;
 }
 

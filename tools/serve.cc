@@ -81,6 +81,7 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   log_options.segment_bytes = options.segment_bytes;
   log_options.durability = options.durability;
   log_options.read_only = options.read_only;
+  log_options.scrub_bytes_per_second = options.scrub_bytes_per_second;
   KAPPA_TRY(const auto log, log::Log::open(log_options));
   const log::LogStatus status = log->status();
   if (!status.recovery.empty()) spdlog::info("log: {}", status.recovery);

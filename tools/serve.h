@@ -17,6 +17,7 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:7171";        // HOST:PORT; port 0 picks one.
   log::Durability durability = log::Durability::kSync;
   bool read_only = false;
+  std::uint64_t scrub_bytes_per_second = std::uint64_t{4} << 20;  // 0: no background check of the log.
   // For tests; the defaults are right otherwise.
   std::size_t segment_bytes = limits::kSegmentBytesDefault;
   std::uint32_t commit_interval_ms = 500;

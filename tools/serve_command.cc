@@ -35,6 +35,10 @@ one line on stdout once it answers.)");
       ->transform(CLI::CheckedTransformer(modes))
       ->type_name("MODE");
   command->add_flag("--read-only", flags->options.read_only, "Answer from what is there; write nothing");
+  command->add_option("--scrub-rate", flags->options.scrub_bytes_per_second,
+                      "Bytes a second of old segments that are read again to find damage early; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{10} << 30));
   command->add_option("--drain-timeout", flags->drain, "At the end, at most this long")
       ->capture_default_str()
       ->check([](const std::string& text) { return parse_duration(text) ? std::string() : "not a duration"; });

@@ -57,6 +57,9 @@ int run(const VerifyFlags& flags) {
   }
   for (const std::string& warning : report->warnings) out.write("warning: " + warning + "\n");
   for (const std::string& damage : report->damage) out.write("damage: " + damage + "\n");
+  for (const log::GapRange& gap : report->gaps)
+    out.write("gap: offsets [" + std::to_string(gap.first.value()) + ", " + std::to_string(gap.last.value()) +
+              ") were given up by a repair\n");
   out.write("log: " + std::to_string(report->segments) + " segments, " + std::to_string(report->batches) +
             " batches, " + std::to_string(report->events) + " events, " + std::to_string(report->damage.size()) +
             " damaged\n");

@@ -270,7 +270,7 @@ Expected<ReadResult> ClientImpl::read(std::string_view topic, ReadFrom from, std
          id, out_);
   KAPPA_TRY(const Frame frame, call_for(FrameType::kReadOk, id, deadline() + wait));
   KAPPA_TRY(const ReadOkMessage message, decode_read_ok(frame.payload));
-  ReadResult result{0, message.next, message.durable_end};
+  ReadResult result{0, message.first, message.next, message.durable_end};
   for (const ReadBatch& batch : message.batches) {
     RecordReader records(as_bytes(batch.body), batch.count);
     for (std::uint32_t i = 0; i < batch.count; ++i) {

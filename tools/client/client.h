@@ -62,6 +62,7 @@ struct ClientEvent {
 
 struct ReadResult {
   std::uint64_t events = 0;
+  Offset first;        // Where the reading began.
   Offset next;         // Continue from here.
   Offset durable_end;  // Of the log when the answer was made.
 };
