@@ -30,6 +30,7 @@ class ReaderImpl final : public LogReader {
 
   Expected<std::optional<BatchView>> next() override {
     view_end_ = view_at_;
+    if (view_map_) view_map_.reset();
     if (position_ < log_.start()) return below_start();
     for (;;) {
       // The offset first: what the position covers then is at least as much.
@@ -118,7 +119,8 @@ class ReaderImpl final : public LogReader {
   }
 
   Status intact() override {
-    if (!map_ || !map_->lost_byte(view_at_, view_end_)) [[likely]]
+    const Mapping* used = view_map_ ? view_map_.get() : map_.get();
+    if (used == nullptr || !used->lost_byte(view_at_, view_end_)) [[likely]]
       return {};
     const std::uint64_t next = std::exchange(at_, view_at_);
     auto error = damage("the disk could not deliver it");
@@ -223,7 +225,11 @@ class ReaderImpl final : public LogReader {
   std::unexpected<Error> damage(std::string what) {
     if (const auto lost = map_->lost_byte(0, UINT64_MAX)) {
       // A new mapping shows what the file is now: shorter, or with a place that the disk cannot read.
-      if (auto fresh = segment_->mapping()) map_ = std::move(*fresh);
+      // The old one stays while a view may point into it, and still knows what it lost.
+      if (auto fresh = segment_->mapping()) {
+        if (!view_map_) view_map_ = map_;
+        map_ = std::move(*fresh);
+      }
       what = map_->bytes().size() <= *lost ? "the file ends at byte " + std::to_string(map_->bytes().size())
                                            : std::string("the disk could not deliver it");
     }
@@ -252,6 +258,7 @@ class ReaderImpl final : public LogReader {
   // Bytes of map_ that the view given last points into; empty if it was copied.
   std::uint64_t view_at_ = 0;
   std::uint64_t view_end_ = 0;
+  std::shared_ptr<const Mapping> view_map_;  // What it points into, if that is not map_ any more.
 };
 
 }  // namespace

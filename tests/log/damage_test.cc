@@ -317,6 +317,8 @@ TEST_F(Damage, BytesLostWhileAViewIsInUseAreNotBelieved) {
   const Status intact = reader->intact();
   ASSERT_FALSE(intact);
   EXPECT_EQ(intact.error().number, 3130);
+  EXPECT_EQ((*view)->body[50], std::byte{0}) << "the view stays readable";
+  EXPECT_FALSE(reader->intact()) << "whoever asks is told";
   EXPECT_NE(intact.error().message.find("offsets [" + std::to_string(batches[0].header.base_offset.value())),
             std::string::npos)
       << intact.error().message;
