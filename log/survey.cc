@@ -361,6 +361,12 @@ class Surveyor {
     segment.file_bytes = whole.size();
     std::optional<End> end = end_of(segment, entry);
     const bool open_end = !segment.sealed;
+    if (!end && segment.sealed) {
+      // Without a manifest the last sealed segment has only its own footer to say where it ends.
+      if (const auto at = footer_place(whole, header))
+        if (const auto footer = decode_footer(whole.subspan(*at), out_.log_id.low))
+          end = End{*at, footer->end_offset, footer->last_header_hash};
+    }
     if (open_end && !map && header.base_position >= evidence_.position && header.number == last_number_) {
       // Nothing that was durable was in it.
       damage("the segment file that takes the appends is missing; no event is lost with it");
@@ -532,6 +538,7 @@ class Surveyor {
       range.last = later->header.base_offset;
       break;
     }
+    range.to = std::max(range.to, range.from);
     return {};
   }
 
