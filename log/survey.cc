@@ -400,6 +400,8 @@ class Surveyor {
         continue;
       }
       if (open_end && position_at(header, at) >= evidence_.position) break;  // The end, or a torn tail.
+      // Not damage: a repair must not give it up.
+      if (!found && found.error().code == ErrorCode::kUnsupported) return std::unexpected(found.error());
       std::string what = !found ? found.error().message : !chained ? chained.error().message
                                                                    : "batch runs into the next segment";
       KAPPA_CHECK_OK(lose(segment, file, map.get(), chain, at, end, std::move(what), stop));
