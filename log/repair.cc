@@ -264,6 +264,7 @@ class Repair {
     return {};
   }
 
+  // Without a manifest the log begins with the first segment that is left.
   Status store_manifest() {
     Manifest manifest;
     manifest.log_id = found_.log_id;

@@ -222,6 +222,10 @@ class Surveyor {
         if (candidate.known && has_footer(candidate)) first_unsealed_ = number + 1;
       last_number_ = std::max(first_unsealed_, taken_.empty() ? 0 : taken_.rbegin()->first);
       if (const auto header = known_header(first)) out_.log_start = header->base_offset;
+      if (first > 1)
+        damage("no segment before number " + std::to_string(first) +
+               " is there, and without MANIFEST nobody can know whether retention took them; the log begins at offset " +
+               std::to_string(out_.log_start.value()));
     }
     first_number_ = first;
     // What retention gave up may still be there.

@@ -71,7 +71,11 @@ Expected<Reads::Outcome> read_once(log::Log& log, Reads::Request& request) {
   std::size_t bytes = 0;
   Offset next = request.position;
   while (events < events_max && bytes < bytes_max) {
-    KAPPA_TRY(const auto batch, reader->next());
+    const auto read = reader->next();
+    // What was read up to damage is given; the next request begins with the error.
+    if (!read && batches != 0) break;
+    if (!read) return std::unexpected(read.error());
+    const auto& batch = *read;
     if (!batch) {
       next = std::max(next, reader->position());
       break;

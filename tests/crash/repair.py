@@ -92,7 +92,8 @@ def cut_under_a_server(server):
         check(all(not low <= o < high for o in offsets), "a lost offset was served")
     lost = lost_in(errors)
     kept = [o for o in whole["a"] if not any(low <= o < high for low, high in lost)]
-    check(offsets == kept, "everything else of the topic is there")
+    check(offsets == kept, f"everything else of the topic is there: lost {lost}, not given "
+          f"{sorted(set(kept) - set(offsets))[:20]}, given too much {sorted(set(offsets) - set(kept))[:20]}")
     check(os.path.basename(victim) in errors[0] and "bytes [" in errors[0], "the error names file and bytes: " + errors[0])
     other, errors = read_offsets(server, "b", max(whole["b"][0], last))
     check(not errors and other == [o for o in whole["b"] if o >= last], "another topic is not touched")
