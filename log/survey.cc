@@ -604,7 +604,9 @@ class Surveyor {
       } else {
         footer_ends_ = false;
       }
-      if (segment.torn_end > segment.end && !out_.tail_damaged)
+      // In front of a segment that goes on exactly there it is a footer torn while it was written.
+      const bool last = ended_ || segment.header.number == last_number_;
+      if (segment.torn_end > segment.end && last && !out_.tail_damaged)
         warn("the log ends in a torn tail, which the next start cuts off and keeps aside");
     }
   }
