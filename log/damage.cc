@@ -2,13 +2,10 @@
 #include "log/damage.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace kappa::log {
 namespace {
-
-std::string between(const char* what, std::uint64_t from, std::uint64_t to) {
-  return std::string(what) + " [" + std::to_string(from) + ", " + std::to_string(to) + ")";
-}
 
 bool before(const DamagedRange& a, const DamagedRange& b) {
   return std::tie(a.segment, a.file, a.from) < std::tie(b.segment, b.file, b.from);
@@ -23,10 +20,14 @@ void join(DamagedRange& into, const DamagedRange& other) {
 
 }  // namespace
 
+std::string bracket(const char* what, std::uint64_t from, std::uint64_t to) {
+  return std::string(what) + " [" + std::to_string(from) + ", " + std::to_string(to) + ")";
+}
+
 std::string describe(const DamagedRange& range) {
-  return between("offsets", range.first.value(), range.last.value()) + " are damaged: " +
+  return bracket("offsets", range.first.value(), range.last.value()) + " are damaged: " +
          (range.segment != 0 ? "segment file " : "file ") + range.file + ", " +
-         between("bytes", range.from, range.to) + ": " + range.what;
+         bracket("bytes", range.from, range.to) + ": " + range.what;
 }
 
 Error damage_error(const DamagedRange& range) {

@@ -17,6 +17,8 @@
 
 namespace kappa::log {
 
+// "bytes [5, 9)"
+[[nodiscard]] std::string bracket(const char* what, std::uint64_t from, std::uint64_t to);
 // "offsets [5, 9) are damaged: segment file X, bytes [4096, 5000): what"
 [[nodiscard]] std::string describe(const DamagedRange& range);
 // kCorrupt 3130 with that text, and where reading can go on.

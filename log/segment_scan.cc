@@ -50,6 +50,30 @@ std::optional<FoundBatch> find_batch(Bytes file, const SegmentHeader& segment, s
   return std::nullopt;
 }
 
+std::optional<LogPosition> guess_base_position(Bytes file, std::uint64_t seed) {
+  for (std::uint64_t at = kSegmentHeaderBytes; at + kBatchHeaderBytes <= file.size(); at += kBatchAlignment) {
+    const auto header = decode_batch_header(file.subspan(at), seed);
+    if (header && header->log_position.value() >= at - kSegmentHeaderBytes)
+      return header->log_position - (at - kSegmentHeaderBytes);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> find_footer(Bytes file, const SegmentHeader& header) {
+  const std::uint64_t least = 136;
+  if (file.size() < kSegmentHeaderBytes + least) return std::nullopt;
+  for (std::uint64_t at = (file.size() - least) / 8 * 8; at >= kSegmentHeaderBytes; at -= 8) {
+    if (std::memcmp(file.data() + at, "KFTR", 4) == 0) {
+      const auto footer = decode_footer(file.subspan(at), header.log_id.low);
+      if (footer && footer->number == header.number && footer->end_position == position_at(header, at))
+        return at;
+    }
+    // The largest footer, of 65,536 topics, has 1.5 MiB.
+    if (file.size() - at > (std::uint64_t{4} << 20)) break;
+  }
+  return std::nullopt;
+}
+
 std::uint64_t end_of_bytes(Bytes file, std::uint64_t from) {
   std::uint64_t end = file.size();
   for (; end >= from + 8; end -= 8) {

@@ -47,6 +47,13 @@ inline void extend_chain(ChainState& chain, const FoundBatch& batch) {
 [[nodiscard]] std::optional<FoundBatch> find_batch(Bytes file, const SegmentHeader& segment,
                                                    std::uint64_t from);
 
+// The base position of a segment whose header page is lost, from the first valid batch header in its file.
+[[nodiscard]] std::optional<LogPosition> guess_base_position(Bytes file, std::uint64_t seed);
+
+// Where a valid footer of this segment begins that stands at the end of the file (its last 4 MiB are
+// looked through); nullopt if there is none.
+[[nodiscard]] std::optional<std::uint64_t> find_footer(Bytes file, const SegmentHeader& segment);
+
 // One past the last byte >= `from` that is not zero; `from` if all are zero.
 [[nodiscard]] std::uint64_t end_of_bytes(Bytes file, std::uint64_t from);
 

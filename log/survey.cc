@@ -7,13 +7,10 @@
 #include <utility>
 
 #include "log/recover.h"
+#include "log/state_replay.h"
 
 namespace kappa::log {
 namespace {
-
-std::string bracket(const char* what, std::uint64_t from, std::uint64_t to) {
-  return std::string(what) + " [" + std::to_string(from) + ", " + std::to_string(to) + ")";
-}
 
 // A segment file as found.
 struct Candidate {
@@ -172,12 +169,10 @@ class Surveyor {
     const auto map = open_map(candidate.file);
     if (!map) return;
     const Bytes bytes = (*map)->bytes();
-    for (std::uint64_t at = kSegmentHeaderBytes; at + kBatchHeaderBytes <= bytes.size() && !candidate.known;
-         at += kBatchAlignment) {
-      const auto header = decode_batch_header(bytes.subspan(at), out_.log_id.low);
-      if (!header || header->log_position.value() < at - kSegmentHeaderBytes) continue;
-      candidate.header.base_position = header->log_position - (at - kSegmentHeaderBytes);
-      candidate.known = true;
+    if (!candidate.known) {
+      const auto base = guess_base_position(bytes, out_.log_id.low);
+      candidate.header.base_position = base.value_or(LogPosition{});
+      candidate.known = base.has_value();
     }
     if (!candidate.known) return;
     if (const auto first = batch_at(bytes, candidate.header, kSegmentHeaderBytes))
@@ -235,24 +230,8 @@ class Surveyor {
   bool has_footer(const Candidate& candidate) {
     const auto map = open_map(candidate.file);
     if (!map) return false;
-    return footer_place((*map)->bytes(), candidate.header).has_value();
+    return find_footer((*map)->bytes(), candidate.header).has_value();
   }
-  // Where a footer that ends the file begins.
-  std::optional<std::uint64_t> footer_place(Bytes file, const SegmentHeader& header) const {
-    const std::uint64_t least = 136;
-    if (file.size() < kSegmentHeaderBytes + least) return std::nullopt;
-    for (std::uint64_t at = (file.size() - least) / 8 * 8; at >= kSegmentHeaderBytes; at -= 8) {
-      if (std::memcmp(file.data() + at, "KFTR", 4) == 0) {
-        const auto footer = decode_footer(file.subspan(at), header.log_id.low);
-        if (footer && footer->number == header.number && footer->end_position == position_at(header, at))
-          return at;
-      }
-      // Topics are few thousand at most; further back it is not a footer of this file's end.
-      if (file.size() - at > (std::uint64_t{4} << 20)) break;
-    }
-    return std::nullopt;
-  }
-
   // The position below which bytes of the unsealed part were durable.
   Status find_evidence() {
     if (out_.control) evidence_ = {out_.control->watermark, out_.control->watermark_offset};
@@ -269,7 +248,7 @@ class Surveyor {
         // On behind the body where there is one.
         if (batch_at(file, candidate.header, found->at)) found->at = found->end() - kBatchAlignment;
       }
-      if (const auto place = footer_place(file, candidate.header)) {
+      if (const auto place = find_footer(file, candidate.header)) {
         const auto footer = decode_footer(file.subspan(*place), out_.log_id.low);
         if (footer && footer->end_position > evidence_.position)
           evidence_ = {footer->end_position, footer->end_offset};
@@ -312,7 +291,7 @@ class Surveyor {
       if (first) {
         position_ = header->base_position;
         chain_ = {header->base_offset, header->previous_header_hash};
-        state_exact_ = position_ == LogPosition(0);
+        tables_.begin_log(position_ == LogPosition(0));
       }
       if (found != taken_.end()) segment.file = found->second.file;
       if (header->base_position != position_ || header->base_offset != chain_.next_offset) {
@@ -367,7 +346,7 @@ class Surveyor {
     const bool open_end = !segment.sealed;
     if (!end && segment.sealed) {
       // Without a manifest the last sealed segment has only its own footer to say where it ends.
-      if (const auto at = footer_place(whole, header))
+      if (const auto at = find_footer(whole, header))
         if (const auto footer = decode_footer(whole.subspan(*at), out_.log_id.low))
           end = End{*at, footer->end_offset, footer->last_header_hash};
     }
@@ -392,7 +371,7 @@ class Surveyor {
         std::min<std::uint64_t>(whole.size(), end && segment.sealed ? end->at : whole.size());
     const Bytes file = whole.first(known_file);
     bool stop = false;
-    head_ = Head{};
+    tables_.begin_segment();
     while (!stop && at < limit()) {
       auto found = map ? batch_at(file, header, at) : fail(ErrorCode::kCorrupt, 3115, "the segment file is missing");
       if (found && map->lost_byte(at, found->end()))
@@ -410,7 +389,7 @@ class Surveyor {
                                                                    : "batch runs into the next segment";
       KAPPA_CHECK_OK(lose(segment, file, map.get(), chain, at, end, std::move(what), stop));
     }
-    end_head();
+    tables_.end_head();
     // The chain must lead on to what follows.
     if (end && !stop && at == end->at && end->hash && segment.lost.empty() && *end->hash != chain.header_hash &&
         last_batch.to == at && at > kSegmentHeaderBytes) {
@@ -453,32 +432,7 @@ class Surveyor {
       say("gap: " + bracket("offsets", header.base_offset.value(), header.end_offset().value()) +
           " were given up by a repair, " + segment.name() + " byte " + std::to_string(found.at));
     }
-    replay(found);
-  }
-
-  // The tables are carried from segment to segment; a snapshot is needed only to begin with, and to heal
-  // them after damage, if it is whole itself.
-  void replay(const FoundBatch& found) {
-    const BatchHeader& header = found.header;
-    if (header.kind == BatchKind::kSnapshot) {
-      if (head_.open && !state_exact_) head_.snapshot.emplace_back(header, as_text(found.body));
-      return;
-    }
-    end_head();
-    if (header.has_offsets() && (header.topic_id.value() >= out_.state.topics.size() ||
-                                 out_.state.topics[header.topic_id.value()].name.empty()))
-      out_.state.name_lost_topic(header.topic_id);
-    static_cast<void>(out_.state.apply(header, found.body));
-  }
-  void end_head() {
-    if (!std::exchange(head_.open, false) || head_.snapshot.empty()) return;
-    LogState state;
-    bool whole = true;
-    for (const auto& [header, body] : head_.snapshot)
-      whole = whole && state.apply(header, as_bytes(body)).has_value();
-    if (!whole) return;
-    out_.state = std::move(state);
-    state_exact_ = true;
+    tables_.apply(found);
   }
 
   // The damage at `at`: up to the next batch that verifies and can follow, or to the end.
@@ -517,11 +471,7 @@ class Surveyor {
       stop = true;
     }
     report_lost(segment, range);
-    state_exact_ = false;
-    // A snapshot with a hole is worse than the tables as they were, unless there are none.
-    if (head_.open && out_.state.topics.size() > 1) head_.snapshot.clear();
-    end_head();
-    state_exact_ = false;
+    tables_.lose();
     at = range.to;
     chain = {range.last, range.resume_hash};
     if (!segment.sealed) out_.tail_damaged = true;
@@ -615,6 +565,7 @@ class Surveyor {
     out_.end_position = position_;
     out_.end_offset = chain_.next_offset;
     out_.end_hash = chain_.header_hash;
+    out_.state = tables_.take();
     out_.state.next_offset = chain_.next_offset;
     if (!out_.segments.empty() && !out_.tail_damaged &&
         (out_.segments.back().sealed || (footer_ends_ && !ended_))) {
@@ -642,12 +593,7 @@ class Surveyor {
   bool ended_ = false;    // Nothing behind the last walked segment belongs to the log.
   bool dropped_ = false;  // The segment walked last is none.
   bool footer_ends_ = false;
-  bool state_exact_ = false;  // out_.state is what the whole log up to here says.
-  struct Head {               // The snapshot that a segment begins with.
-    bool open = true;
-    std::vector<std::pair<BatchHeader, std::string>> snapshot;
-  };
-  Head head_;
+  StateReplay tables_;
 };
 
 }  // namespace
