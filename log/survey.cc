@@ -70,12 +70,10 @@ class Surveyor {
     } else {
       damage("file MANIFEST: " + bytes.error().message);
     }
-    std::optional<ControlPage> control;
     if (const auto page = files_.read_whole(directory_ / kControlName, 4 * kControlPageBytes))
-      control = decode_control(as_bytes(*page));
-    if (!control)
+      out_.control = decode_control(as_bytes(*page));
+    if (!out_.control)
       damage("file CONTROL: both pages are damaged or missing; without them a lost end could not be noticed");
-    out_.control = control;
     return {};
   }
 
@@ -94,14 +92,10 @@ class Surveyor {
       candidate.number = parsed->number;
       candidate.header.number = parsed->number;
       candidate.header.base_offset = parsed->base_offset;
-      std::string page(kSegmentHeaderBytes, '\0');
-      if (const auto file = files_.open(directory_ / name, OpenMode::kRead)) {
-        if (const auto got = (*file)->pread(std::as_writable_bytes(std::span(page)), 0)) {
-          auto header = decode_segment_header(as_bytes(page).first(*got));
-          if (header) candidate.page = *header;
-          if (!header && header.error().code == ErrorCode::kUnsupported)
-            return std::unexpected(header.error());
-        }
+      if (const auto map = open_map(name)) {
+        const auto header = decode_segment_header((*map)->bytes());
+        if (header) candidate.page = *header;
+        if (!header && header.error().code == ErrorCode::kUnsupported) return std::unexpected(header.error());
       }
       found.push_back(std::move(candidate));
     }
@@ -229,8 +223,7 @@ class Surveyor {
 
   bool has_footer(const Candidate& candidate) {
     const auto map = open_map(candidate.file);
-    if (!map) return false;
-    return find_footer((*map)->bytes(), candidate.header).has_value();
+    return map && find_footer((*map)->bytes(), candidate.header).has_value();
   }
   // The position below which bytes of the unsealed part were durable.
   Status find_evidence() {
