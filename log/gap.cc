@@ -11,6 +11,9 @@ namespace {
 constexpr std::uint64_t kGapBytesMax = kBatchHeaderBytes + limits::kBatchBytesMax;
 static_assert(kGapBytesMax % kBatchAlignment == 0);
 
+// More than any segment holds: such a range comes from positions that are wrong.
+constexpr std::uint64_t kRangeBytesMax = 4 * std::uint64_t{limits::kSegmentBytesMax};
+
 std::uint64_t divide_up(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
 
 // Of zeros, without having them all.
@@ -26,7 +29,7 @@ Expected<Gap> make_gap(const SegmentHeader& segment, const LostRange& range) {
   const std::uint64_t offsets = range.last - range.first;
   const std::uint64_t count = std::max<std::uint64_t>(
       {1, divide_up(bytes, kGapBytesMax), divide_up(offsets, limits::kBatchEventsMax)});
-  if (range.to < range.from || range.last < range.first || bytes % kBatchAlignment != 0 ||
+  if (range.to < range.from || bytes > kRangeBytesMax || range.last < range.first || bytes % kBatchAlignment != 0 ||
       bytes < count * kBatchHeaderBytes)
     return fail(ErrorCode::kCorrupt, 3132,
                 "bytes [" + std::to_string(range.from) + ", " + std::to_string(range.to) + ") of segment " +

@@ -8,20 +8,10 @@
 
 #include "log/recover.h"
 #include "log/state_replay.h"
+#include "log/survey_files.h"
 
 namespace kappa::log {
 namespace {
-
-// A segment file as found.
-struct Candidate {
-  std::string file;
-  std::uint64_t number = 0;
-  std::optional<SegmentHeader> page;  // If it is valid and of this log.
-  SegmentHeader header;               // Its page, or the best guess; base_position only if known.
-  bool known = false;                 // header can be relied on.
-  // What its first batch, or its page, names as the batch before it.
-  std::optional<std::uint64_t> previous_hash;
-};
 
 class Surveyor {
  public:
@@ -31,7 +21,6 @@ class Surveyor {
 
   Expected<Survey> run() {
     KAPPA_CHECK_OK(load());
-    KAPPA_CHECK_OK(find_candidates());
     place_segments();
     KAPPA_CHECK_OK(find_evidence());
     KAPPA_CHECK_OK(walk_all());
@@ -53,124 +42,16 @@ class Surveyor {
   }
 
   Status load() {
-    KAPPA_TRY(names_, files_.list(directory_));
-    const bool any = std::ranges::any_of(names_, [](const auto& name) { return parse(name).has_value(); });
-    const auto bytes = files_.read_whole(directory_ / kManifestName, kManifestBytesMax);
-    if (bytes) {
-      auto manifest = decode_manifest(*bytes);
-      if (manifest)
-        out_.manifest = std::move(*manifest);
-      else if (manifest.error().code == ErrorCode::kUnsupported)
-        return std::unexpected(manifest.error());
-      else
-        damage("file MANIFEST: it is damaged; the segments say what was in it");
-    } else if (bytes.error().code == ErrorCode::kNotFound) {
-      if (!any) return fail(ErrorCode::kNotFound, 3011, "no log in " + directory_.string());
-      damage("file MANIFEST: it is missing; the segments say what was in it");
-    } else {
-      damage("file MANIFEST: " + bytes.error().message);
-    }
-    if (const auto page = files_.read_whole(directory_ / kControlName, 4 * kControlPageBytes))
-      out_.control = decode_control(as_bytes(*page));
-    if (!out_.control)
-      damage("file CONTROL: both pages are damaged or missing; without them a lost end could not be noticed");
-    return {};
-  }
-
-  static std::optional<SegmentName> parse(std::string_view name) {
-    if (name.starts_with(kMovingPrefix)) name.remove_prefix(kMovingPrefix.size());
-    return parse_segment_name(name);
-  }
-
-  Status find_candidates() {
-    std::vector<Candidate> found;
-    for (const std::string& name : names_) {
-      const auto parsed = parse(name);
-      if (!parsed) continue;
-      Candidate candidate;
-      candidate.file = name;
-      candidate.number = parsed->number;
-      candidate.header.number = parsed->number;
-      candidate.header.base_offset = parsed->base_offset;
-      if (const auto map = open_map(name)) {
-        const auto header = decode_segment_header((*map)->bytes());
-        if (header) candidate.page = *header;
-        if (!header && header.error().code == ErrorCode::kUnsupported) return std::unexpected(header.error());
-      }
-      found.push_back(std::move(candidate));
-    }
-    std::optional<LogId> id;
-    if (out_.manifest) id = out_.manifest->log_id;
-    if (!id && out_.control) id = out_.control->log_id;
-    for (const Candidate& candidate : found)
-      if (!id && candidate.page) id = candidate.page->log_id;
-    if (!id)
-      return fail(ErrorCode::kCorrupt, 3112, "nothing says which log the segment files are of",
-                  "restore the directory from a copy");
-    out_.log_id = *id;
-    if (out_.control && out_.control->log_id != *id) {
-      damage("file CONTROL: it belongs to another log");
-      out_.control.reset();
-    }
+    KAPPA_TRY(SurveyedFiles found, survey_files(files_, directory_));
+    for (std::string& text : found.damage) damage(std::move(text));
+    out_.log_id = found.log_id;
+    out_.manifest = std::move(found.manifest);
+    out_.control = found.control;
     if (out_.control) out_.epoch = out_.control->writer_epoch;
-    if (out_.manifest)
-      for (const ManifestEntry& entry : out_.manifest->sealed) entries_[entry.number] = entry;
-    // Files under their own name first: another with the same page is a copy.
-    const auto in_place = [](const Candidate& c) {
-      return c.page && c.file == segment_name(c.page->number, c.page->base_offset);
-    };
-    std::ranges::stable_partition(found, in_place);
-    for (Candidate& candidate : found) {
-      if (!candidate.page) continue;
-      if (candidate.page->log_id != *id) {
-        damage("segment file " + candidate.file + ": it belongs to another log");
-        out_.extra.push_back(candidate.file);
-        continue;
-      }
-      candidate.number = candidate.page->number;
-      candidate.header = *candidate.page;
-      candidate.previous_hash = candidate.page->previous_header_hash;
-      candidate.known = true;
-      if (taken_.contains(candidate.number)) {
-        damage("segment file " + candidate.file + ": it is a copy of segment " +
-               std::to_string(candidate.number));
-        out_.extra.push_back(candidate.file);
-        continue;
-      }
-      taken_[candidate.number] = candidate;
-    }
-    for (Candidate& candidate : found) {
-      if (candidate.page) continue;
-      candidate.header.log_id = *id;
-      if (taken_.contains(candidate.number)) {
-        damage("segment file " + candidate.file + ": not a segment of this log");
-        out_.extra.push_back(candidate.file);
-        continue;
-      }
-      guess_header(candidate);
-      taken_[candidate.number] = std::move(candidate);
-    }
+    out_.extra = std::move(found.extra);
+    entries_ = std::move(found.entries);
+    taken_ = std::move(found.segments);
     return {};
-  }
-
-  // Without its page, the manifest or any valid header inside says where the segment begins.
-  void guess_header(Candidate& candidate) {
-    if (const auto entry = entries_.find(candidate.number); entry != entries_.end()) {
-      candidate.header.base_offset = entry->second.base_offset;
-      candidate.header.base_position = entry->second.base_position;
-      candidate.known = true;
-    }
-    const auto map = open_map(candidate.file);
-    if (!map) return;
-    const Bytes bytes = (*map)->bytes();
-    if (!candidate.known) {
-      const auto base = guess_base_position(bytes, out_.log_id.low);
-      candidate.header.base_position = base.value_or(LogPosition{});
-      candidate.known = base.has_value();
-    }
-    if (!candidate.known) return;
-    if (const auto first = batch_at(bytes, candidate.header, kSegmentHeaderBytes))
-      candidate.previous_hash = first->header.previous_header_hash;
   }
 
   std::optional<SegmentHeader> known_header(std::uint64_t number) const {
@@ -221,7 +102,7 @@ class Surveyor {
     for (auto it = taken_.begin(); it != taken_.end() && it->first < first;) it = taken_.erase(it);
   }
 
-  bool has_footer(const Candidate& candidate) {
+  bool has_footer(const SurveyedFile& candidate) {
     const auto map = open_map(candidate.file);
     return map && find_footer((*map)->bytes(), candidate.header).has_value();
   }
@@ -318,7 +199,9 @@ class Surveyor {
   std::optional<End> end_of(const SurveyedSegment& segment, const ManifestEntry* entry) const {
     std::optional<End> end;
     if (entry != nullptr) end = End{file_byte(segment.header, entry->end_position), entry->end_offset, {}};
-    if (const auto next = known_after(segment.header.number)) {
+    const auto next = known_after(segment.header.number);
+    if (next && next->base_position >= segment.header.base_position &&
+        next->base_offset >= segment.header.base_offset) {
       if (!end) end = End{file_byte(segment.header, next->base_position), next->base_offset, {}};
       const auto found = taken_.find(next->number);
       if (found != taken_.end() && next->base_offset == end->offset) end->hash = found->second.previous_hash;
@@ -473,12 +356,13 @@ class Surveyor {
 
   // Nothing whole follows: the log ends where W, or a header that can be read, says that it was durable.
   Status lose_to_evidence(const SegmentHeader& header, Bytes file, LostRange& range) const {
+    const LogPosition from = position_at(header, range.from);
     if (out_.control && out_.control->watermark >= evidence_.position) {
-      range.to = file_byte(header, out_.control->watermark);
+      range.to = file_byte(header, std::max(out_.control->watermark, from));
       range.last = std::max(out_.control->watermark_offset, range.first);
       return {};
     }
-    range.to = file_byte(header, evidence_.position);
+    range.to = file_byte(header, std::max(evidence_.position, from));
     range.last = evidence_.offset == Offset(UINT64_MAX) ? range.first : std::max(range.first, evidence_.offset);
     for (auto later = find_batch(file, header, range.from + kBatchAlignment); later;
          later = find_batch(file, header, later->at + kBatchAlignment)) {
@@ -487,7 +371,6 @@ class Surveyor {
       range.last = later->header.base_offset;
       break;
     }
-    range.to = std::max(range.to, range.from);
     return {};
   }
 
@@ -572,9 +455,8 @@ class Surveyor {
   std::filesystem::path directory_;
   const std::function<void(std::string_view)>& line_;
   Survey out_;
-  std::vector<std::string> names_;
   std::map<std::uint64_t, ManifestEntry> entries_;
-  std::map<std::uint64_t, Candidate> taken_;
+  std::map<std::uint64_t, SurveyedFile> taken_;
   std::uint64_t first_number_ = 1, first_unsealed_ = 1, last_number_ = 1;
   struct {
     LogPosition position;
@@ -593,7 +475,15 @@ class Surveyor {
 
 Expected<Survey> survey(FileSystem& files, const std::filesystem::path& directory,
                         const std::function<void(std::string_view)>& line) {
-  return Surveyor(files, directory, line).run();
+  KAPPA_TRY(Survey found, Surveyor(files, directory, line).run());
+  if (!found.sound()) return found;
+  // What opening would refuse is never called sound.
+  KAPPA_TRY(const Recovered recovered, recover(files, directory, true));
+  if (!recovered.damage) return found;
+  found.tail_damaged = true;
+  found.damage.push_back(*recovered.damage);
+  if (line) line("damage: " + *recovered.damage);
+  return found;
 }
 
 }  // namespace kappa::log

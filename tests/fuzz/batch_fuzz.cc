@@ -172,8 +172,13 @@ void segment(Input& in) {
       if (const auto plain = decompress_body(whole->body, whole->header.uncompressed_length))
         static_cast<void>(validate_body(as_bytes(*plain), whole->header.count));
   }
-  const auto index = log::scan_index(bytes, page, std::min<std::uint64_t>(bytes.size(), 12 << 10));
-  KAPPA_CHECK(index.has_value(), "a scan fails");
+  std::vector<log::DamagedRange> holes;
+  static_cast<void>(log::scan_index(bytes, page, std::min<std::uint64_t>(bytes.size(), 12 << 10), holes));
+  std::uint64_t behind = log::kSegmentHeaderBytes;
+  for (const log::DamagedRange& hole : holes) {
+    KAPPA_CHECK(hole.from >= behind && hole.to > hole.from && hole.last >= hole.first, "holes go back");
+    behind = hole.to;
+  }
   const std::uint64_t end = log::end_of_bytes(bytes, std::min<std::uint64_t>(from, bytes.size()));
   KAPPA_CHECK(end <= bytes.size(), "the end of the bytes lies behind them");
 }
