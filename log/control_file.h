@@ -17,7 +17,8 @@ class ControlFile {
   ControlFile(std::unique_ptr<File> file, ControlPage current) : file_(std::move(file)), current_(current) {}
 
   // Durable on return. Never goes back: a lower watermark than the stored one is ignored. Errors are
-  // those of the file; that of a failed sync is given to every later call, and nothing is tried again.
+  // those of the file. After kFull the page may be written again (the other page is whole); the error of
+  // a failed sync is given to every later call, and nothing is tried again.
   Status write(LogPosition watermark, Offset watermark_offset) {
     std::lock_guard lock(mutex_);
     if (watermark < current_.watermark) return {};
@@ -50,7 +51,7 @@ class ControlFile {
     if (failed_) return std::unexpected(*failed_);
     KAPPA_CHECK_OK(
         file_->pwrite(as_bytes(encode_control_page(page)), (page.generation % 2) * kControlPageBytes));
-    Status synced = file_->fdatasync();
+    Status synced = file_->sync_for_good();
     if (!synced) failed_ = synced.error();
     return synced;
   }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <array>
@@ -262,6 +263,12 @@ class RealFileSystem final : public FileSystem {
     return names;
   }
 
+  Expected<DiskSpace> disk_space(const std::filesystem::path& path) override {
+    struct statvfs info{};
+    if (::statvfs(path.c_str(), &info) != 0) return file_error("statvfs", path, errno);
+    return DiskSpace{std::uint64_t{info.f_bavail} * info.f_frsize, std::uint64_t{info.f_blocks} * info.f_frsize};
+  }
+
  private:
   SystemCalls& calls_;
 };
@@ -293,12 +300,17 @@ Expected<std::string> FileSystem::read_whole(const std::filesystem::path& path, 
 Status FileSystem::replace_whole(const std::filesystem::path& path, std::string_view content) {
   std::filesystem::path beside = path;
   beside += ".tmp";
-  {
+  const auto write = [&]() -> Status {
     KAPPA_TRY(const auto file, open(beside, OpenMode::kCreateEmpty));
     KAPPA_CHECK_OK(file->pwrite(as_bytes(content), 0));
-    KAPPA_CHECK_OK(file->fdatasync());
+    return file->fdatasync();
+  };
+  Status written = write();
+  if (written) written = rename(beside, path);
+  if (!written) {
+    static_cast<void>(unlink(beside));  // A full disk should not be fuller for it.
+    return written;
   }
-  KAPPA_CHECK_OK(rename(beside, path));
   return sync_directory(path.parent_path());
 }
 

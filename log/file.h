@@ -68,6 +68,14 @@ class File {
   // until the File dies (or the process does).
   [[nodiscard]] virtual Expected<bool> lock(bool exclusive) = 0;
 
+  // fdatasync() of bytes that are not written anew before the next one: its failure is final, and so is
+  // never kFull, which callers take for a state that passes.
+  Status sync_for_good() {
+    Status synced = fdatasync();
+    if (!synced && synced.error().code == ErrorCode::kFull) synced.error().code = ErrorCode::kIo;
+    return synced;
+  }
+
   // One piece.
   Status pwrite(Bytes bytes, std::uint64_t at) {
     // iovec has no const form; the implementation only reads.
@@ -81,6 +89,11 @@ enum class OpenMode : std::uint8_t {
   kReadWrite,    // Must exist.
   kCreate,       // Read and write; created if missing, kept if not.
   kCreateEmpty,  // Read and write; created, or emptied.
+};
+
+struct DiskSpace {
+  std::uint64_t free_bytes = 0;  // What this process may still take.
+  std::uint64_t total_bytes = 0;
 };
 
 class FileSystem {
@@ -99,11 +112,16 @@ class FileSystem {
   virtual Status create_directory(const std::filesystem::path& path) = 0;
   // Names of the entries, sorted; kNotFound if the directory is missing.
   [[nodiscard]] virtual Expected<std::vector<std::string>> list(const std::filesystem::path& path) = 0;
+  // Space of the file system that holds `path`. A file system that does not know: all there can be.
+  [[nodiscard]] virtual Expected<DiskSpace> disk_space(const std::filesystem::path& path) {
+    static_cast<void>(path);
+    return DiskSpace{UINT64_MAX, UINT64_MAX};
+  }
 
   // Whole content, at most `bytes_max` (kTooLarge above).
   [[nodiscard]] Expected<std::string> read_whole(const std::filesystem::path& path, std::size_t bytes_max);
   // Writes `content` beside `path`, syncs it, renames it over `path`, syncs the directory: a crash
-  // leaves the old or the new content.
+  // leaves the old or the new content. May be repeated after any error: it begins with an empty file.
   Status replace_whole(const std::filesystem::path& path, std::string_view content);
   // The same for a file that can be made anew: nothing is synced, so a crash may leave the old content,
   // the new one, or a part of it, which its reader must notice.

@@ -29,6 +29,7 @@ inline constexpr std::size_t kManifestBytesMax = std::size_t{1} << 30;
 inline constexpr const char* kLockName = "LOCK";
 inline constexpr const char* kManifestName = "MANIFEST";
 inline constexpr const char* kControlName = "CONTROL";
+inline constexpr const char* kRetentionName = "RETENTION";
 
 // 128 random bits made when the log is created. The low half seeds every header hash, so a batch of
 // another log is never taken for one of this.

@@ -24,49 +24,39 @@ std::string describe(const ProducerTable::Key& key) {
 
 }  // namespace
 
-// The pieces of a group in file order.
-struct LogImpl::Gather {
-  struct Piece {
-    const void* data = nullptr;  // Null: in the arena, from `at`.
-    std::size_t at = 0;
-    std::size_t bytes = 0;
-  };
-  struct Added {
-    BatchHeader header;
-    std::uint64_t hash;
-    std::uint64_t at;
-  };
-  std::string& arena;
-  std::vector<Piece> pieces;
-  std::vector<std::string> kept;  // Bodies that pieces point into.
-  std::vector<Added> added;
-  std::size_t bytes = 0;
+void Gather::clear() {
+  arena.clear();
+  pieces.clear();
+  kept.clear();
+  added.clear();
+  bytes = 0;
+}
 
-  void in_arena(std::size_t at, std::size_t n) {
-    if (!pieces.empty() && pieces.back().data == nullptr && pieces.back().at + pieces.back().bytes == at)
-      pieces.back().bytes += n;
-    else
-      pieces.push_back({nullptr, at, n});
-    bytes += n;
+void Gather::in_arena(std::size_t at, std::size_t n) {
+  if (!pieces.empty() && pieces.back().data == nullptr && pieces.back().at + pieces.back().bytes == at)
+    pieces.back().bytes += n;
+  else
+    pieces.push_back({nullptr, at, n});
+  bytes += n;
+}
+
+void Gather::body(std::string text) {
+  const std::size_t padding = (kBatchAlignment - text.size() % kBatchAlignment) % kBatchAlignment;
+  if (text.size() <= kCopyBytesMax) {
+    const std::size_t at = arena.size();
+    arena += text;
+    arena.append(padding, '\0');
+    in_arena(at, text.size() + padding);
+    return;
   }
-  void body(std::string text) {
-    const std::size_t padding = (kBatchAlignment - text.size() % kBatchAlignment) % kBatchAlignment;
-    if (text.size() <= kCopyBytesMax) {
-      const std::size_t at = arena.size();
-      arena += text;
-      arena.append(padding, '\0');
-      in_arena(at, text.size() + padding);
-      return;
-    }
-    kept.push_back(std::move(text));
-    pieces.push_back({kept.back().data(), 0, kept.back().size()});
-    bytes += kept.back().size();
-    if (padding != 0) {
-      pieces.push_back({&kZeroPadding, 0, padding});
-      bytes += padding;
-    }
+  kept.push_back(std::move(text));
+  pieces.push_back({kept.back().data(), 0, kept.back().size()});
+  bytes += kept.back().size();
+  if (padding != 0) {
+    pieces.push_back({&kZeroPadding, 0, padding});
+    bytes += padding;
   }
-};
+}
 
 void LogImpl::settle(Pending& pending, Group& group, Expected<AppendAck> result) {
   if (pending.done)
@@ -94,10 +84,10 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
     header.writer_epoch = epoch_;
     header.previous_header_hash = previous_hash_;
     header.append_time = state_.last_append_time;
-    const std::size_t arena_at = arena_.size();
-    arena_.resize(arena_at + kBatchHeaderBytes);
+    const std::size_t arena_at = gather.arena.size();
+    gather.arena.resize(arena_at + kBatchHeaderBytes);
     previous_hash_ =
-        encode_batch_header(header, id_.low, reinterpret_cast<std::byte*>(arena_.data() + arena_at));
+        encode_batch_header(header, id_.low, reinterpret_cast<std::byte*>(gather.arena.data() + arena_at));
     gather.in_arena(arena_at, kBatchHeaderBytes);
     gather.body(std::move(body));
     gather.added.push_back({header, previous_hash_, at});
@@ -219,8 +209,9 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
 }
 
 Status LogImpl::write_group(std::deque<Pending>& work, Group& group) {
-  arena_.clear();
-  Gather gather{arena_, {}, {}, {}, 0};
+  if (!epoch_begun_) KAPPA_CHECK_OK(begin_epoch());
+  gather_.clear();
+  Gather& gather = gather_;
   const bool full = build(work, group, gather);
   if (full && gather.bytes == 0) {
     KAPPA_CHECK_OK(roll(work.front().bytes() + limits::kTopicNameBytesMax + 2 * kBatchHeaderBytes, group));
@@ -237,34 +228,30 @@ Status LogImpl::write_group(std::deque<Pending>& work, Group& group) {
   active_->change_index([&](SegmentIndex& index) {
     for (const Gather::Added& added : gather.added) index.add(added.header, added.hash, added.at);
   });
+  return write_gathered(group);
+}
+
+// Writes gather_, which is the group's. kFull leaves the log as it was, but for bytes that the same call
+// writes again.
+Status LogImpl::write_gathered(Group& group) {
   std::vector<iovec> pieces;
-  pieces.reserve(gather.pieces.size());
-  for (const Gather::Piece& piece : gather.pieces)
-    pieces.push_back(
-        {piece.data != nullptr ? const_cast<void*>(piece.data) : arena_.data() + piece.at, piece.bytes});
+  pieces.reserve(gather_.pieces.size());
+  for (const Gather::Piece& piece : gather_.pieces)
+    pieces.push_back({piece.data != nullptr ? const_cast<void*>(piece.data) : gather_.arena.data() + piece.at,
+                      piece.bytes});
   // The rest of the last page is zeros on disk already; written again, the page is whole, and the
   // kernel does not read the old one first.
-  const std::uint64_t after = write_at_ + gather.bytes;
+  const std::uint64_t after = write_at_ + gather_.bytes;
   const std::uint64_t page_end = std::min(capacity_, (after + kPageBytes - 1) / kPageBytes * kPageBytes);
   if (page_end > after) pieces.push_back({const_cast<std::byte*>(kZeroPage.data()), page_end - after});
-  for (;;) {
-    const Status written = active_file_->pwritev(pieces, write_at_);
-    if (written) break;
-    // Full on a file system that allocates on overwrite: nothing is lost, the same bytes go to the
-    // same place once there is room.
-    if (written.error().code != ErrorCode::kFull) return written;
-    std::unique_lock lock(queue_mutex_);
-    full_ = written.error();
-    if (closing_) return written;
-    writer_wake_.wait_for(lock, std::chrono::milliseconds(200), [this] { return closing_; });
-    full_.reset();
-  }
-  write_at_ += gather.bytes;
-  group.end_position = gather.added.back().header.log_position + gather.added.back().header.stored_bytes();
-  group.end_offset = gather.added.back().header.end_offset();
+  KAPPA_CHECK_OK(active_file_->pwritev(pieces, write_at_));
+  write_at_ += gather_.bytes;
+  const BatchHeader& last = gather_.added.back().header;
+  group.end_position = last.log_position + last.stored_bytes();
+  group.end_offset = last.end_offset();
   written_position_.store(group.end_position.value(), std::memory_order_relaxed);
   written_offset_.store(group.end_offset.value(), std::memory_order_relaxed);
-  bytes_appended_.fetch_add(gather.bytes, std::memory_order_relaxed);
+  bytes_appended_.fetch_add(gather_.bytes, std::memory_order_relaxed);
   events_appended_.fetch_add(group.events, std::memory_order_relaxed);
   return {};
 }
@@ -289,11 +276,17 @@ Status LogImpl::roll(std::uint64_t bytes_needed, Group& group) {
   header.number = active_->header().number + 1;
   header.base_position = position_at(active_->header(), write_at_);
   header.previous_header_hash = previous_hash_;
-  KAPPA_CHECK_OK(prepared.file->pwrite(as_bytes(encode_segment_header(header)), 0));
+  if (Status begun = prepared.file->pwrite(as_bytes(encode_segment_header(header)), 0); !begun) {
+    preparer_->give_back(std::move(prepared));
+    return begun;
+  }
   auto next =
       std::make_shared<Segment>(files_, options_.directory, header, std::make_unique<SegmentIndex>(header));
   // Durable with the sync of the first group in it.
-  KAPPA_CHECK_OK(files_.rename(prepared.path, next->path()));
+  if (Status named = files_.rename(prepared.path, next->path()); !named) {
+    preparer_->give_back(std::move(prepared));
+    return named;
+  }
   active_->close_at(write_at_);
   group.seal_before = SealJob{active_, active_file_};
   bytes_on_disk_.fetch_add(prepared.bytes, std::memory_order_relaxed);

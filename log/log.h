@@ -9,6 +9,7 @@
 // docs/log-format.md and docs/durability.md are normative.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -18,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "log/holds.h"
 #include "proto/batch.h"
 #include "proto/error.h"
 #include "proto/ids.h"
@@ -37,9 +39,22 @@ struct Clock {
   virtual ~Clock() = default;
   // Wall clock, microseconds since the epoch; may jump.
   [[nodiscard]] virtual Timestamp now() = 0;
+  // Time that passes evenly and never goes back, from any beginning.
+  [[nodiscard]] virtual std::chrono::microseconds steady() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(
+        std::chrono::steady_clock::now().time_since_epoch());
+  }
 };
 
 class FileSystem;  // log/file.h: the seam for fault injection.
+
+// When whole sealed segments are removed, oldest first; zeros: never. log/retention.h.
+struct RetentionLimits {
+  std::uint64_t bytes = 0;           // Above so many bytes of segments.
+  std::chrono::microseconds age{0};  // When so much time has passed since they were sealed (log/segment_ages.h).
+  std::uint64_t bytes_max = 0;       // Above so many bytes, even if a hold needs them; at least `bytes`.
+  [[nodiscard]] bool on() const { return bytes != 0 || age.count() != 0 || bytes_max != 0; }
+};
 
 struct LogOptions {
   std::filesystem::path directory;  // Created if missing (its parent must exist).
@@ -56,6 +71,9 @@ struct LogOptions {
   // More finds it sooner and takes as much from the disk.
   std::uint64_t scrub_bytes_per_second = 0;
   bool read_only = false;         // Shared lock; nothing is written, recovery reports instead of cutting.
+  RetentionLimits retention;      // In force from begin_retention() on.
+  // Appends are refused when less space is free; nullopt: log/disk_reserve.h chooses; 0: off.
+  std::optional<std::uint64_t> disk_reserve_bytes;
   Clock* clock = nullptr;         // Borrowed; the system clock if null.
   FileSystem* files = nullptr;    // Borrowed; the real file system if null.
 };
@@ -192,6 +210,14 @@ struct LogStatus {
   std::uint64_t queue_bytes = 0;
   bool read_only = false;
   bool full = false;                 // Appends are refused with kFull.
+  std::string full_reason;           // Why; empty when not.
+  std::uint64_t disk_free_bytes = 0;
+  std::uint64_t disk_reserve_bytes = 0;
+  RetentionLimits retention;
+  std::uint64_t segments_removed = 0;    // By retention, since opening.
+  std::uint64_t bytes_removed = 0;
+  std::optional<HoldInfo> lowest_hold;   // Who needs the oldest part of the log.
+  std::string retention_note;            // What retention waits for, or that it went over a hold; else empty.
   std::optional<std::string> damage;  // Exact report when recovery found rot.
   std::vector<GapRange> gaps;         // All there are, in order.
   std::vector<DamagedRange> damaged;  // Everything found so far: by recovery, readers and the scrub.
@@ -245,7 +271,17 @@ class Log {
   [[nodiscard]] virtual Expected<Offset> offset_at_time(Timestamp time) = 0;
   // First offset of the last `count` durable events of a topic (for tail -N).
   [[nodiscard]] virtual Expected<Offset> offset_before_end(TopicId topic, std::uint64_t count) = 0;
-  // Mark of the prefix that ends at `offset` (<= durable_end). kNotFound below start().
+  // Keeps the log from `offset` on (Hold::offset(): from where really) as long as the token lives.
+  // mark(N) needs the event before N.
+  [[nodiscard]] virtual Hold hold(std::string name, Offset offset) {
+    static_cast<void>(name);
+    static_cast<void>(offset);
+    return {};
+  }
+  // Lets retention run. Until then nothing is removed, so that whoever needs old segments can say so.
+  virtual void begin_retention() {}
+  // Mark of the prefix that ends at `offset` (<= durable_end). kNotFound 3010 below start(). At start(),
+  // where the batch before is gone, its epoch is 0 and its hash the one that the first segment names.
   [[nodiscard]] virtual Expected<PrefixMark> mark(Offset offset) = 0;
   [[nodiscard]] virtual ProducerState producer(TopicId topic, ProducerId id) const = 0;
 
@@ -261,6 +297,9 @@ class Log {
   // Set when a sync failed: pending acks failed as kClosed ("unknown"), the process must stop.
   [[nodiscard]] virtual std::optional<Error> fatal_error() const = 0;
 };
+
+// kNotFound 3010, with what is kept.
+[[nodiscard]] std::unexpected<Error> below_log_start(Offset offset, Offset start);
 
 // Offline check of a log directory (`kappa verify`): every segment, header, hash, chain, index,
 // footer and the manifest. Writes nothing. `line` gets one line of progress or finding at a time.

@@ -26,6 +26,11 @@ constexpr std::size_t kUnsyncedBytesMax = 2 * limits::kGroupBytesMax;
 // W is persisted between one and two of these after the last commit.
 constexpr std::chrono::milliseconds kWatermarkIdle{24};
 
+// How often free space is looked at while appends come.
+constexpr std::chrono::milliseconds kRoomInterval{10};
+// When a write that found no room is tried again.
+constexpr std::chrono::milliseconds kStalledRetry{200};
+
 constexpr std::uint16_t kClosedNumber = 3002;
 
 Error unknown_outcome(const Error& cause) {
@@ -35,6 +40,20 @@ Error unknown_outcome(const Error& cause) {
           "restart the server; what it then reports is what was kept",
           cause.system_errno,
           {}};
+}
+
+Error full_error(const Error& cause) {
+  return {ErrorCode::kFull,
+          3004,
+          "no space for the log: " + cause.message,
+          "free some space; appends go on by themselves",
+          cause.system_errno,
+          {}};
+}
+
+// Takes a name out of the catalog.
+bool is_drop(const Pending& pending) {
+  return pending.kind == BatchKind::kCatalog && pending.system_value.empty();
 }
 
 // No control characters, valid UTF-8, not reserved.
@@ -79,7 +98,7 @@ Expected<AppendAck> Log::append(AppendBatch batch) {
   return future.get();
 }
 
-std::optional<Error> LogImpl::refusal(std::size_t bytes) const {
+std::optional<Error> LogImpl::refusal(std::size_t bytes, bool drop) const {
   if (fatal_) return unknown_outcome(*fatal_);
   if (read_only_)
     return Error{ErrorCode::kReadOnly,
@@ -91,13 +110,7 @@ std::optional<Error> LogImpl::refusal(std::size_t bytes) const {
                  0,
                  {}};
   if (closing_) return Error{ErrorCode::kClosed, kClosedNumber, "the log is closing", {}, 0, {}};
-  if (full_)
-    return Error{ErrorCode::kFull,
-                 3004,
-                 "no space for the log: " + full_->message,
-                 "free some space; appends go on by themselves",
-                 full_->system_errno,
-                 {}};
+  if (full_ && !drop) return full_error(*full_);
   if (queue_bytes_ + bytes > limits::kAppendQueueBytesMax)
     return Error{ErrorCode::kBusy, 3003, "too many appends are waiting", "slow down and try again", 0, {}};
   return std::nullopt;
@@ -108,7 +121,7 @@ void LogImpl::enqueue(Pending pending) {
   {
     std::lock_guard guard(queue_mutex_);
     const std::size_t bytes = pending.bytes();
-    error = refusal(bytes);
+    error = refusal(bytes, is_drop(pending) && !stalled_);
     if (!error) {
       queue_bytes_ += bytes;
       queue_.push_back(std::move(pending));
@@ -255,8 +268,8 @@ void LogImpl::pump() {
   write_all(std::move(work), groups);
   {
     std::lock_guard guard(queue_mutex_);
-    writing_ = false;
-    if (!queue_.empty()) writer_wake_.notify_one();
+    writing_ = stalled_.has_value();
+    if (!queue_.empty() || writing_) writer_wake_.notify_one();
     if (!sync_here) {
       for (Group& group : groups) {
         unsynced_bytes_ += group.bytes;
@@ -280,26 +293,64 @@ void LogImpl::pump() {
   if (to) move_to_processor(*to, at.count);
 }
 
-// Writer role. Every pending of `work` ends in a group, written or settled with an error.
+// Everything in `work` that needs room is refused, and so is what comes after it until there is room.
+void LogImpl::refuse_full(std::deque<Pending>& work, Group& group, const Error& cause) {
+  bool first = false;
+  {
+    std::lock_guard guard(queue_mutex_);
+    first = !full_;
+    full_ = cause;
+  }
+  if (first) spdlog::warn("log: appends are refused, reading goes on: {}", cause.message);
+  for (Pending& pending : work) settle(pending, group, std::unexpected(full_error(cause)));
+  work.clear();
+}
+
+// The reserve is for everything but appends. Dropping something is how room may be made.
+Status LogImpl::room_for(std::deque<Pending>& work, Group& group) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - room_checked_ < kRoomInterval) return {};
+  const Status room = reserve_.check(0);
+  if (room) {
+    room_checked_ = now;
+    return {};
+  }
+  std::deque<Pending> drops;
+  std::deque<Pending> others;
+  for (Pending& pending : work) (is_drop(pending) ? drops : others).push_back(std::move(pending));
+  work = std::move(drops);
+  refuse_full(others, group, room.error());
+  preparer_->watch_space();
+  return room;
+}
+
+// Writer role. Every pending of `work` ends in a group, written or settled with an error, or in stalled_.
 void LogImpl::write_all(std::deque<Pending> work, std::vector<Group>& groups) {
   while (!work.empty()) {
     Group group;
+    static_cast<void>(room_for(work, group));
     const Status written = write_group(work, group);
+    if (!written && written.error().code == ErrorCode::kFull && group.bytes > 0) {
+      Group refused;
+      refuse_full(work, refused, written.error());
+      refused.end_position = LogPosition(written_position_.load());
+      refused.end_offset = Offset(written_offset_.load());
+      groups.push_back(std::move(refused));
+      std::lock_guard guard(queue_mutex_);
+      stalled_ = std::move(group);
+      return;
+    }
     if (!written) {
-      const bool full = written.error().code == ErrorCode::kFull;
-      Error error = written.error();
-      if (full) {
-        error.number = 3004;
-        error.hint = "free some space; appends go on by themselves";
-        std::lock_guard guard(queue_mutex_);
-        full_ = written.error();
+      if (written.error().code == ErrorCode::kFull) {
+        refuse_full(work, group, written.error());
+        preparer_->watch_space();
       } else {
         set_fatal(written.error());
-        error = unknown_outcome(written.error());
+        const Error error = unknown_outcome(written.error());
         for (Completion& completion : group.completions) completion.result = std::unexpected(error);
+        for (Pending& pending : work) settle(pending, group, std::unexpected(error));
+        work.clear();
       }
-      for (Pending& pending : work) settle(pending, group, std::unexpected(error));
-      work.clear();
       group.bytes = 0;
       group.changes.clear();
       group.records.clear();
@@ -311,12 +362,57 @@ void LogImpl::write_all(std::deque<Pending> work, std::vector<Group>& groups) {
   }
 }
 
+// The writer thread, with the writer role: tries once more, a little later. At closing it gives up: what the
+// group's senders know is that they do not know.
+void LogImpl::resume_stalled(std::unique_lock<std::mutex>& lock) {
+  if (!closing_) writer_wake_.wait_for(lock, kStalledRetry, [this] { return closing_; });
+  Group group = std::move(*stalled_);
+  lock.unlock();
+  const Status written = write_gathered(group);
+  const bool full = !written && written.error().code == ErrorCode::kFull;
+  if (!written && !full) set_fatal(written.error());
+  lock.lock();
+  if (full && !closing_) {
+    stalled_ = std::move(group);
+    return;
+  }
+  if (!written) {
+    // Later offsets follow from these: nothing more is written.
+    if (!fatal_) fatal_ = written.error();
+    for (Completion& completion : group.completions)
+      if (completion.result) completion.result = std::unexpected(unknown_outcome(written.error()));
+    group.bytes = 0;
+    group.changes.clear();
+    group.records.clear();
+    group.seal_before.reset();
+    group.end_position = LogPosition(written_position_.load());
+    group.end_offset = Offset(written_offset_.load());
+  } else {
+    full_.reset();
+    spdlog::info("log: there is room again");
+  }
+  stalled_.reset();
+  writing_ = false;
+  if (options_.durability == Durability::kWritten) {
+    lock.unlock();
+    acknowledge_written(group);
+    lock.lock();
+  }
+  unsynced_bytes_ += group.bytes;
+  written_.push_back(std::move(group));
+  if (!syncing_) sync_wake_.notify_one();
+}
+
 void LogImpl::writer_loop() {
   std::unique_lock lock(queue_mutex_);
   for (;;) {
     writer_wake_.wait(lock, [this] {
-      return !writing_ && (queue_.empty() ? closing_ : unsynced_bytes_ < kUnsyncedBytesMax || fatal_);
+      return stalled_ || (!writing_ && (queue_.empty() ? closing_ : unsynced_bytes_ < kUnsyncedBytesMax || fatal_));
     });
+    if (stalled_) {
+      resume_stalled(lock);
+      continue;
+    }
     if (queue_.empty()) return;
     std::deque<Pending> work;
     std::size_t bytes = 0;
@@ -339,7 +435,7 @@ void LogImpl::writer_loop() {
     std::vector<Group> groups;
     write_all(std::move(work), groups);
     lock.lock();
-    writing_ = false;
+    writing_ = stalled_.has_value();
     for (Group& group : groups) {
       unsynced_bytes_ += group.bytes;
       written_.push_back(std::move(group));
@@ -376,9 +472,15 @@ void LogImpl::sync_loop() {
       watermark_dirty_ = false;
       lock.unlock();
       // Off the ack path. A failure here is as final as any failed sync.
-      if (Status stored = control_->write(durable_position(), durable_end()); !stored)
-        set_fatal(stored.error());
+      const Status stored = control_->write(durable_position(), durable_end());
+      const bool full = !stored && stored.error().code == ErrorCode::kFull;
+      if (!stored && !full) set_fatal(stored.error());
       lock.lock();
+      if (full) {
+        // A smaller W costs proof, not data. Written again when there may be room.
+        watermark_dirty_ = true;
+        sync_wake_.wait_for(lock, kStalledRetry, runnable);
+      }
     } else if (fatal_) {
       watermark_dirty_ = false;
     }
@@ -421,7 +523,16 @@ void LogImpl::sync_and_complete(std::vector<Group>& groups) {
       if (group.bytes > 0) dirty = group.file.get();
     }
     KAPPA_CHECK_OK(flush());
-    if (strict) KAPPA_CHECK_OK(control_->write(groups.back().end_position, groups.back().end_offset));
+    if (!strict) return {};
+    const Status stored = control_->write(groups.back().end_position, groups.back().end_offset);
+    if (stored || stored.error().code != ErrorCode::kFull) return stored;
+    // No room for W (where overwriting takes room): durable as with kSync, and the answer says that.
+    strict = false;
+    for (Group& group : groups)
+      for (Completion& completion : group.completions)
+        if (completion.result) completion.result->durability = Durability::kSync;
+    spdlog::warn("log: the watermark cannot be stored, appends are sync instead of strict: {}",
+                 stored.error().message);
     return {};
   };
   if (Status done = work(); !done) {

@@ -17,10 +17,12 @@
 
 #include "log/control_file.h"
 #include "log/damage.h"
+#include "log/disk_reserve.h"
 #include "log/log.h"
 #include "log/log_state.h"
 #include "log/preparer.h"
 #include "log/recover.h"
+#include "log/retention.h"
 #include "log/scrub.h"
 #include "log/segment.h"
 #include "log/sync_placement.h"
@@ -68,6 +70,29 @@ struct Group {
   std::optional<SealJob> seal_before;  // The segment before, when this group is a segment's first.
 };
 
+// The pieces of a group in file order.
+struct Gather {
+  struct Piece {
+    const void* data = nullptr;  // Null: in the arena, from `at`.
+    std::size_t at = 0;
+    std::size_t bytes = 0;
+  };
+  struct Added {
+    BatchHeader header;
+    std::uint64_t hash;
+    std::uint64_t at;
+  };
+  std::string arena;  // Headers and small bodies.
+  std::vector<Piece> pieces;
+  std::vector<std::string> kept;  // Bodies that pieces point into.
+  std::vector<Added> added;
+  std::size_t bytes = 0;
+
+  void clear();
+  void in_arena(std::size_t at, std::size_t n);
+  void body(std::string text);
+};
+
 class LogImpl final : public Log {
  public:
   LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& recovered);
@@ -84,7 +109,9 @@ class LogImpl final : public Log {
   std::optional<TopicInfo> find_topic(std::string_view name) const override;
   std::optional<TopicInfo> topic(TopicId id) const override;
   std::vector<TopicInfo> topics() const override;
-  Offset start() const override { return log_start_; }
+  Offset start() const override { return Offset(log_start_.load(std::memory_order_acquire)); }
+  Hold hold(std::string name, Offset offset) override { return holds_->add(std::move(name), offset); }
+  void begin_retention() override;
   Offset durable_end() const override { return Offset(durable_offset_.load(std::memory_order_acquire)); }
   std::unique_ptr<LogReader> reader(Offset from, ReadFilter filter) override;
   Expected<Offset> offset_at_time(Timestamp time) override;
@@ -116,7 +143,8 @@ class LogImpl final : public Log {
 
  private:
   // log_append.cc: the queue and the threads.
-  [[nodiscard]] std::optional<Error> refusal(std::size_t bytes) const;  // Needs queue_mutex_.
+  // Needs queue_mutex_. `drop`: goes on without room.
+  [[nodiscard]] std::optional<Error> refusal(std::size_t bytes, bool drop = false) const;
   void enqueue(Pending pending);
   [[nodiscard]] Status check_batch(AppendBatch& batch, BodySummary& summary);
   void writer_loop();
@@ -126,15 +154,24 @@ class LogImpl final : public Log {
   void publish(std::vector<Group>& groups, bool watermark_stored);
   void acknowledge_written(Group& group);
   void fail_groups(std::vector<Group>& groups, const Error& error);
+  void refuse_full(std::deque<Pending>& work, Group& group, const Error& cause);
+  [[nodiscard]] Status room_for(std::deque<Pending>& work, Group& group);
+  void resume_stalled(std::unique_lock<std::mutex>& lock);
+  Status begin_epoch();
   void set_fatal(const Error& error);
   void notify_durable();
 
   // group_write.cc: the writer role.
-  struct Gather;
   Status write_group(std::deque<Pending>& work, Group& group);
+  Status write_gathered(Group& group);
   bool build(std::deque<Pending>& work, Group& group, Gather& gather);
   void settle(Pending& pending, Group& group, Expected<AppendAck> result);
   Status roll(std::uint64_t bytes_needed, Group& group);
+  // log_query.cc.
+  template <class Ask>
+  auto over_kept(Ask ask) -> decltype(ask());
+  [[nodiscard]] Expected<Offset> find_time(Timestamp time);
+  [[nodiscard]] Expected<Offset> find_before_end(TopicId topic, std::uint64_t count);
 
   LogOptions options_;
   FileSystem& files_;
@@ -143,7 +180,7 @@ class LogImpl final : public Log {
   LogId id_;
   bool read_only_;
   WriterEpoch epoch_;
-  Offset log_start_;
+  std::atomic<std::uint64_t> log_start_;
   std::optional<std::string> damage_;
   std::string recovery_;
   std::uint64_t recovery_segments_scanned_ = 0, recovery_bytes_read_ = 0;
@@ -152,8 +189,13 @@ class LogImpl final : public Log {
   SegmentList segments_;
   DamageRegistry damaged_;
   Scrub scrub_;
+  std::shared_ptr<HoldTable> holds_;
+  DiskReserve reserve_;
   std::unique_ptr<ControlFile> control_;
   std::unique_ptr<Preparer> preparer_;
+  // Set once; a seal may ask for it at the same time.
+  mutable std::mutex retention_mutex_;
+  std::unique_ptr<Retention> retention_;
 
   mutable std::mutex state_mutex_;
   LogState state_;                 // As written (reserved).
@@ -169,7 +211,12 @@ class LogImpl final : public Log {
   // before, which recovery still needs, is sealed only behind the first group.
   bool snapshot_due_ = false;
   std::optional<SealJob> held_seal_;
-  std::string arena_;  // Headers and small bodies of the group being written; kept for its capacity.
+  Gather gather_;  // Of the group being written; kept for its capacity.
+  // The writer role found no room in the middle of a group: its offsets are given, so the same bytes go to
+  // the same place later. The role stays taken (writing_), and the writer thread tries again.
+  std::optional<Group> stalled_;  // Guarded by queue_mutex_.
+  bool epoch_begun_ = false;
+  std::chrono::steady_clock::time_point room_checked_;
 
   SyncPlacement placement_;  // Sync role, of callers of pump().
 

@@ -37,6 +37,9 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
                     std::to_string(limits::kSegmentBytesMax) + " bytes");
   if (options.prepared_segments > 8)
     return fail(ErrorCode::kInvalid, 3021, "at most 8 segments can be kept prepared");
+  if (options.retention.age.count() < 0 ||
+      (options.retention.bytes_max != 0 && options.retention.bytes_max < options.retention.bytes))
+    return fail(ErrorCode::kInvalid, 3021, "the hard limit of retention is below its limit, or its age is negative");
   // Zero pieces and pages line up.
   options.segment_bytes = (options.segment_bytes + 4095) / 4096 * 4096;
   if (!options.read_only) KAPPA_CHECK_OK(files.create_directory(options.directory));
@@ -52,6 +55,13 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
     return fail(ErrorCode::kBusy, 3001, "another process has the log " + options.directory.string() + " open",
                 "stop it first, or ask it (kappa status)");
   auto recovered = recover(files, options.directory, options.read_only);
+  if (!recovered && recovered.error().code == ErrorCode::kFull && !options.read_only) {
+    // Recovery keeps what it cuts, and writes: the files of zeros for coming segments make room for it.
+    KAPPA_TRY(const auto names, files.list(options.directory));
+    for (const std::string& name : names)
+      if (is_prepared_name(name)) KAPPA_CHECK_OK(files.unlink(options.directory / name));
+    recovered = recover(files, options.directory, false);
+  }
   if (!recovered && !options.read_only) {
     // Nothing there yet, or a creation that a crash cut short: no segment has ever had its name.
     KAPPA_TRY(const auto names, files.list(options.directory));
@@ -97,13 +107,15 @@ LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& reco
       id_(recovered.manifest.log_id),
       read_only_(options_.read_only || recovered.damage.has_value()),
       epoch_(recovered.control ? recovered.control->writer_epoch : WriterEpoch(0)),
-      log_start_(recovered.manifest.log_start),
+      log_start_(recovered.manifest.log_start.value()),
       damage_(recovered.damage),
       recovery_(recovered.summary),
       recovery_segments_scanned_(recovered.segments_scanned),
       recovery_bytes_read_(recovered.bytes_read),
       gaps_(std::move(recovered.gaps)),
       scrub_({files_, segments_, damaged_, clock_, options_.scrub_bytes_per_second, !damage_.has_value()}),
+      holds_(std::make_shared<HoldTable>(recovered.manifest.log_start)),
+      reserve_(files_, options_.directory, options_.disk_reserve_bytes),
       state_(std::move(recovered.state)) {
   for (auto& segment : recovered.segments) segments_.add(segment);
   for (DamagedRange& range : recovered.damaged) damaged_.add(std::move(range));
@@ -123,25 +135,39 @@ Status LogImpl::start_writing(Recovered& recovered) {
   KAPPA_TRY(auto control, files_.open(options_.directory / kControlName, OpenMode::kReadWrite));
   control_ = std::make_unique<ControlFile>(std::move(control), current);
   epoch_ = current.writer_epoch + 1;
-  KAPPA_CHECK_OK(control_->begin_epoch(epoch_, durable_position(), durable_end()));
+  if (Status begun = begin_epoch(); !begun) {
+    // A full disk (of a file system that copies on write) is no reason not to serve.
+    if (begun.error().code != ErrorCode::kFull) return begun;
+    full_ = begun.error();
+  }
   KAPPA_TRY(auto active, files_.open(active_->path(), OpenMode::kReadWrite));
   active_file_ = std::move(active);
   KAPPA_TRY(capacity_, active_file_->size());
+  if (Status removed = remove_leftovers(files_, options_.directory, recovered.manifest); !removed)
+    spdlog::warn("log: files of removed segments stay: {}", to_string(removed.error()));
   preparer_ = std::make_unique<Preparer>(
       Preparer::Options{files_, options_.directory, options_.segment_bytes, options_.prepared_segments,
-                        options_.cached_bytes},
+                        options_.cached_bytes, reserve_},
       recovered.manifest,
-      [this] {
-        std::lock_guard guard(queue_mutex_);
-        full_.reset();
-      },
-      [this](Error error) { set_fatal(error); });
+      Preparer::Events{[this] {
+                         std::lock_guard guard(queue_mutex_);
+                         if (stalled_) return;  // The writer waits for room itself.
+                         full_.reset();
+                       },
+                       [this](Error error) { set_fatal(error); },
+                       [this](std::uint64_t trimmed) {
+                         bytes_on_disk_.fetch_sub(trimmed, std::memory_order_relaxed);
+                         std::lock_guard guard(retention_mutex_);
+                         if (retention_) retention_->wake();
+                       }});
+  if (full_) preparer_->watch_space();
   // Events follow a segment's snapshot: without one, the snapshot may be missing or cut.
   const bool has_events = state_.next_offset > active_->header().base_offset;
-  for (std::size_t i = segments_.size() - recovered.unsealed; i + 1 < segments_.size(); ++i) {
-    auto segment = segments_.at(i);
+  const auto& segments = recovered.segments;
+  for (std::size_t i = segments.size() - recovered.unsealed; i + 1 < segments.size(); ++i) {
+    const auto& segment = segments[i];
     KAPPA_TRY(std::shared_ptr<File> file, files_.open(segment->path(), OpenMode::kReadWrite));
-    if (has_events || i + 2 < segments_.size()) {
+    if (has_events || i + 2 < segments.size()) {
       preparer_->seal({segment, file});
     } else {
       snapshot_due_ = true;
@@ -153,9 +179,37 @@ Status LogImpl::start_writing(Recovered& recovered) {
   return {};
 }
 
+Status LogImpl::begin_epoch() {
+  epoch_begun_ = false;
+  KAPPA_CHECK_OK(control_->begin_epoch(epoch_, durable_position(), durable_end()));
+  epoch_begun_ = true;
+  return {};
+}
+
+void LogImpl::begin_retention() {
+  if (read_only_ || !options_.retention.on()) return;
+  std::lock_guard guard(retention_mutex_);
+  if (retention_) return;
+  Retention::Parts parts{files_, options_.directory, id_, clock_, *preparer_, segments_, *holds_, {}, {}, {}};
+  parts.other_bytes = [this] {
+    const std::size_t sealed = preparer_->manifest().sealed.size();
+    const std::size_t all = segments_.size();
+    return (all > sealed ? all - sealed : 0) * std::uint64_t{options_.segment_bytes};
+  };
+  parts.advanced = [this](Offset start) { log_start_.store(start.value(), std::memory_order_release); };
+  parts.removed = [this](std::uint64_t bytes) { bytes_on_disk_.fetch_sub(bytes, std::memory_order_relaxed); };
+  retention_ = std::make_unique<Retention>(options_.retention, std::move(parts));
+}
+
 LogImpl::~LogImpl() {
   scrub_.stop();
   if (scrub_thread_.joinable()) scrub_thread_.join();
+  {
+    // Taken out under the lock, ended without it: a seal may be asking.
+    std::unique_lock guard(retention_mutex_);
+    const auto retention = std::move(retention_);
+    guard.unlock();
+  }
   {
     std::lock_guard guard(queue_mutex_);
     closing_ = true;
@@ -169,7 +223,7 @@ LogImpl::~LogImpl() {
   sync_wake_.notify_all();
   if (sync_thread_.joinable()) sync_thread_.join();
   // A clean end leaves nothing to doubt: W is the end.
-  if (control_ && !fatal_error()) {
+  if (control_ && epoch_begun_ && !fatal_error()) {
     if (Status stored = control_->write(durable_position(), durable_end()); !stored)
       spdlog::error("log: {}", to_string(stored.error()));
   }

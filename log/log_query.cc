@@ -18,6 +18,14 @@ TopicInfo info_of(std::size_t id, const TopicEntry& topic) {
 
 }  // namespace
 
+std::unexpected<Error> below_log_start(Offset offset, Offset start) {
+  const std::string first = std::to_string(start.value());
+  return fail(ErrorCode::kNotFound, 3010,
+              "offset " + std::to_string(offset.value()) + " is below the log's start: retention removed it, "
+              "the first offset that is kept is " + first,
+              "begin at offset " + first + " or later, or at the start");
+}
+
 std::optional<TopicInfo> LogImpl::find_topic(std::string_view name) const {
   std::lock_guard guard(state_mutex_);
   const auto found = state_.topic_by_name.find(std::string(name));
@@ -56,7 +64,7 @@ ProducerState LogImpl::producer(TopicId topic, ProducerId id) const {
 
 Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
   Located located;
-  located.segment = segments_.at(segments_.find(offset));
+  located.segment = segments_.find(offset);
   if (!located.segment) return fail(ErrorCode::kCorrupt, 3114, "the log has no segment that can be read");
   KAPPA_TRY(located.map, located.segment->mapping());
   segments_.touch(located.segment);
@@ -84,7 +92,7 @@ Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
 std::unexpected<Error> LogImpl::unreadable(Segment& segment, std::uint64_t at, std::string what) {
   const SegmentHeader& header = segment.header();
   const auto map = segment.mapping();
-  const auto next = segments_.at(segments_.index_of(segment) + 1);
+  const auto next = segments_.after(header.number);
   DamagedRange range = damaged_range(
       map ? (*map)->bytes() : Bytes{}, header, kSegmentHeaderBytes, at,
       std::min(segment.end(), std::max(file_byte(header, durable_position()), at)),
@@ -94,14 +102,32 @@ std::unexpected<Error> LogImpl::unreadable(Segment& segment, std::uint64_t at, s
   return std::unexpected(damage_error(range));
 }
 
+// Retention may take segments away while one is looked at: then the question is asked again.
+template <class Ask>
+auto LogImpl::over_kept(Ask ask) -> decltype(ask()) {
+  for (;;) {
+    const Offset before = start();
+    auto answer = ask();
+    if (answer || start() == before) return answer;
+  }
+}
+
 Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
+  return over_kept([&] { return find_time(time); });
+}
+Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) {
+  return over_kept([&] { return find_before_end(topic, count); });
+}
+
+Expected<Offset> LogImpl::find_time(Timestamp time) {
   const Offset end = durable_end();
+  const auto segments = segments_.all();
   // The last segment that begins before `time` holds the answer, or the segment after it begins with it.
   std::size_t low = 0;
-  std::size_t high = segments_.size();
+  std::size_t high = segments.size();
   while (low < high) {
     const std::size_t middle = (low + high) / 2;
-    const auto segment = segments_.at(middle);
+    const auto& segment = segments[middle];
     KAPPA_TRY(const Timestamp last, segment->with_index(may_repair_indexes(), [](const SegmentIndex& index) {
       return index.last_append_time();
     }));
@@ -111,8 +137,8 @@ Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
     else
       high = middle;
   }
-  for (; low < segments_.size(); ++low) {
-    const auto segment = segments_.at(low);
+  for (; low < segments.size(); ++low) {
+    const auto& segment = segments[low];
     const SegmentHeader& header = segment->header();
     KAPPA_TRY(const auto map, segment->mapping());
     KAPPA_TRY(std::uint64_t at, segment->with_index(may_repair_indexes(), [&](const SegmentIndex& index) {
@@ -133,7 +159,7 @@ Expected<Offset> LogImpl::offset_at_time(Timestamp time) {
   return end;
 }
 
-Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) {
+Expected<Offset> LogImpl::find_before_end(TopicId topic, std::uint64_t count) {
   std::uint64_t next = 0;
   const Offset end = durable_end();
   {
@@ -146,8 +172,9 @@ Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) 
   const std::uint64_t wanted = next > count ? next - count : 0;
   // From the newest segment back to the one that holds the wanted sequence, or the oldest kept.
   std::optional<Offset> oldest;
-  for (std::size_t i = segments_.size(); i-- > 0;) {
-    const auto segment = segments_.at(i);
+  const auto segments = segments_.all();
+  for (std::size_t i = segments.size(); i-- > 0;) {
+    const auto& segment = segments[i];
     if (segment->header().base_position > durable_position()) continue;
     KAPPA_TRY(const auto map, segment->mapping());
     std::optional<std::pair<std::uint64_t, std::string>> bad;  // Where, and why.
@@ -189,17 +216,28 @@ Expected<PrefixMark> LogImpl::mark(Offset offset) {
   if (offset > durable_end())
     return fail(ErrorCode::kInvalid, 3012,
                 "offset " + std::to_string(offset.value()) + " is past the durable end");
-  if (offset < start() || (offset == start() && offset.value() != 0))
-    return fail(ErrorCode::kNotFound, 3010,
-                "offset " + std::to_string(offset.value()) + " is below the log's start");
+  const Offset first = start();
+  if (offset < first) return below_log_start(offset, first);
   PrefixMark mark;
   mark.offset = offset;
   if (offset.value() == 0) return mark;
-  KAPPA_TRY(const Located located, locate(offset - 1));
-  mark.writer_epoch = located.batch.header.writer_epoch;
+  if (offset == first) {
+    // The batch itself is gone; the header page of the first segment names its hash.
+    const auto segment = segments_.first();
+    KAPPA_TRY(const auto map, segment->mapping());
+    KAPPA_TRY(const SegmentHeader page, decode_segment_header(map->bytes()));
+    mark.header_hash = page.previous_header_hash;
+    if (start() == first) return mark;
+  }
+  const auto located = locate(offset - 1);
+  if (!located) {
+    if (offset < start()) return below_log_start(offset, start());
+    return std::unexpected(located.error());
+  }
+  mark.writer_epoch = located->batch.header.writer_epoch;
   // A view that stood at the end of what a gap now covers still finds its place.
-  const bool at_end = located.batch.header.end_offset() == offset;
-  mark.header_hash = at_end ? located.batch.chain_hash() : located.batch.header_hash;
+  const bool at_end = located->batch.header.end_offset() == offset;
+  mark.header_hash = at_end ? located->batch.chain_hash() : located->batch.header_hash;
   return mark;
 }
 
@@ -227,9 +265,26 @@ LogStatus LogImpl::status() const {
   status.recovery = recovery_;
   status.recovery_segments_scanned = recovery_segments_scanned_;
   status.recovery_bytes_read = recovery_bytes_read_;
+  status.retention = options_.retention;
+  status.lowest_hold = holds_->lowest();
+  status.disk_free_bytes = reserve_.free_bytes();
+  status.disk_reserve_bytes = reserve_.bytes();
+  if (!read_only_) {
+    if (const Status room = reserve_.check(0); !room) status.full_reason = room.error().message;
+  }
+  {
+    std::lock_guard guard(retention_mutex_);
+    if (retention_) {
+      const Retention::Report report = retention_->report();
+      status.segments_removed = report.segments_removed;
+      status.bytes_removed = report.bytes_removed;
+      status.retention_note = report.note;
+    }
+  }
   std::lock_guard guard(queue_mutex_);
   status.queue_bytes = queue_bytes_;
-  status.full = full_.has_value();
+  if (full_) status.full_reason = full_->message;
+  status.full = !status.full_reason.empty();
   return status;
 }
 

@@ -9,16 +9,19 @@ namespace {
 
 // Positions of a topic's batches fetched from the index at a time.
 constexpr std::size_t kPositionsAtATime = 256;
+constexpr const char* kReaderHold = "a reader";
 
 class ReaderImpl final : public LogReader {
  public:
-  ReaderImpl(LogImpl& log, Offset from, ReadFilter filter) : log_(log), filter_(filter), position_(from) {}
+  ReaderImpl(LogImpl& log, Offset from, ReadFilter filter)
+      : log_(log), filter_(filter), position_(from), hold_(log.hold(kReaderHold, from)) {}
 
   Offset position() const override { return position_; }
 
   Status seek(Offset offset) override {
     position_ = offset;
     view_end_ = view_at_;
+    hold_ = log_.hold(kReaderHold, offset);
     segment_.reset();
     map_.reset();
     topic_at_.clear();
@@ -31,6 +34,24 @@ class ReaderImpl final : public LogReader {
   Expected<std::optional<BatchView>> next() override {
     view_end_ = view_at_;
     if (view_map_) view_map_.reset();
+    auto batch = step();
+    // Retention went over this reader (its hard cap does): whatever happened then, this is why.
+    if (!batch && position_ < log_.start()) return below_start();
+    return batch;
+  }
+
+  Status intact() override {
+    const Mapping* used = view_map_ ? view_map_.get() : map_.get();
+    if (used == nullptr || !used->lost_byte(view_at_, view_end_)) [[likely]]
+      return {};
+    const std::uint64_t next = std::exchange(at_, view_at_);
+    auto error = damage("the disk could not deliver it");
+    at_ = next;
+    return error;
+  }
+
+ private:
+  Expected<std::optional<BatchView>> step() {
     if (position_ < log_.start()) return below_start();
     for (;;) {
       // The offset first: what the position covers then is at least as much.
@@ -118,22 +139,7 @@ class ReaderImpl final : public LogReader {
     }
   }
 
-  Status intact() override {
-    const Mapping* used = view_map_ ? view_map_.get() : map_.get();
-    if (used == nullptr || !used->lost_byte(view_at_, view_end_)) [[likely]]
-      return {};
-    const std::uint64_t next = std::exchange(at_, view_at_);
-    auto error = damage("the disk could not deliver it");
-    at_ = next;
-    return error;
-  }
-
- private:
-  std::unexpected<Error> below_start() const {
-    return fail(ErrorCode::kNotFound, 3010,
-                "offset " + std::to_string(position_.value()) + " is below the log's start at " +
-                    std::to_string(log_.start().value()));
-  }
+  std::unexpected<Error> below_start() const { return below_log_start(position_, log_.start()); }
 
   void advance(const FoundBatch& found) {
     at_ = found.end();
@@ -143,12 +149,11 @@ class ReaderImpl final : public LogReader {
     if (filter_.topic) chain_hash_.reset();
   }
 
-  Status enter(std::size_t index) {
-    auto segment = log_.segments().at(index);
+  Status enter(std::shared_ptr<Segment> segment) {
     if (!segment) {
       DamagedRange range;
       range.file = "(missing)";
-      range.segment = log_.segments().last()->header().number + 1;
+      range.segment = segment_ ? segment_->header().number + 1 : 0;
       range.first = position_;
       range.last = log_.durable_end();
       range.what = "the segment file is missing";
@@ -156,7 +161,7 @@ class ReaderImpl final : public LogReader {
     }
     auto map = segment->mapping();
     if (!map) {
-      const auto next = log_.segments().at(index + 1);
+      const auto next = log_.segments().after(segment->header().number);
       const Offset end = next ? next->header().base_offset : log_.durable_end();
       DamagedRange range;
       range.file = segment->path().filename().string();
@@ -176,7 +181,7 @@ class ReaderImpl final : public LogReader {
     }
     segment_ = std::move(segment);
     map_ = std::move(*map);
-    index_ = index;
+    hold_.advance(position_);
     at_ = at;
     topic_at_.clear();
     topic_next_ = 0;
@@ -186,11 +191,10 @@ class ReaderImpl final : public LogReader {
 
   Status enter_next() {
     const auto chain = chain_hash_;
-    if (log_.segments().at(index_).get() != segment_.get()) index_ = log_.segments().index_of(*segment_);
     const Offset base = position_;
-    if (const auto next = log_.segments().at(index_ + 1))
-      position_ = std::max(position_, next->header().base_offset);
-    if (Status entered = enter(index_ + 1); !entered) {
+    const auto next = log_.segments().after(segment_->header().number);
+    if (next) position_ = std::max(position_, next->header().base_offset);
+    if (Status entered = enter(next); !entered) {
       position_ = std::max(base, position_);
       return entered;
     }
@@ -234,7 +238,7 @@ class ReaderImpl final : public LogReader {
                                            : std::string("the disk could not deliver it");
     }
     const SegmentHeader& header = segment_->header();
-    const auto next = log_.segments().at(index_ + 1);
+    const auto next = log_.segments().after(header.number);
     DamagedRange range = damaged_range(
         map_->bytes(), header, kSegmentHeaderBytes, at_,
         std::min(segment_->end(), std::max(file_byte(header, log_.durable_position()), at_)),
@@ -247,9 +251,9 @@ class ReaderImpl final : public LogReader {
   LogImpl& log_;
   ReadFilter filter_;
   Offset position_;
+  Hold hold_;  // Keeps what was not read yet from retention.
   std::shared_ptr<Segment> segment_;  // Shared with the log's list.
   std::shared_ptr<const Mapping> map_;
-  std::size_t index_ = 0;
   std::uint64_t at_ = 0;
   std::vector<std::uint64_t> topic_at_;
   std::size_t topic_next_ = 0;

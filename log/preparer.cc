@@ -21,6 +21,10 @@ constexpr const char* kUnfinishedSuffix = ".unfinished";
 
 }  // namespace
 
+bool is_prepared_name(std::string_view name) {
+  return name.starts_with(kPreparedPrefix) && (name.ends_with(kReadySuffix) || name.ends_with(kUnfinishedSuffix));
+}
+
 Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job) {
   const SegmentHeader& header = job.segment->header();
   SegmentFooter footer;
@@ -34,7 +38,7 @@ Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job) {
   const std::uint64_t at = job.segment->end();
   KAPPA_CHECK_OK(job.file->pwrite(as_bytes(bytes), at));
   KAPPA_CHECK_OK(job.file->truncate(at + bytes.size()));
-  KAPPA_CHECK_OK(job.file->fdatasync());
+  KAPPA_CHECK_OK(job.file->sync_for_good());
   // Derived: without it the next opening scans. Not synced: a failed sync of the directory would have to
   // be as final as any.
   if (files.replace_derived(job.segment->index_path(), index)) job.segment->set_index_stored();
@@ -49,12 +53,8 @@ Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job) {
   return entry;
 }
 
-Preparer::Preparer(Options options, Manifest manifest, std::function<void()> space_returned,
-                   std::function<void(Error)> failed)
-    : options_(std::move(options)),
-      space_returned_(std::move(space_returned)),
-      failed_(std::move(failed)),
-      manifest_(std::move(manifest)) {
+Preparer::Preparer(Options options, Manifest manifest, Events events)
+    : options_(std::move(options)), events_(std::move(events)), manifest_(std::move(manifest)) {
   if (auto names = options_.files.list(options_.directory)) {
     for (const std::string& name : *names) {
       if (name.starts_with(kPreparedPrefix) && name.ends_with(kReadySuffix)) {
@@ -91,6 +91,7 @@ Expected<PreparedFile> Preparer::make(std::uint64_t bytes, bool background) {
   prepared.path = options_.directory / (name + kReadySuffix);
   prepared.bytes = bytes;
   const auto work = [&]() -> Status {
+    KAPPA_CHECK_OK(options_.reserve.check(bytes));
     KAPPA_TRY(prepared.file, options_.files.open(unfinished, OpenMode::kCreateEmpty));
     KAPPA_CHECK_OK(prepared.file->allocate(bytes));
     for (std::uint64_t at = 0; at < bytes; at += kZeroPieceBytes) {
@@ -163,6 +164,21 @@ Expected<PreparedFile> Preparer::take(std::uint64_t bytes_min) {
   return std::unexpected(*prepare_error_);
 }
 
+void Preparer::give_back(PreparedFile file) {
+  if (file.bytes != options_.segment_bytes) {
+    static_cast<void>(options_.files.unlink(file.path));
+    return;
+  }
+  std::lock_guard lock(mutex_);
+  prepared_.push_front(std::move(file));
+}
+
+void Preparer::watch_space() {
+  std::lock_guard lock(mutex_);
+  watching_ = true;
+  wake_.notify_all();
+}
+
 void Preparer::seal(SealJob job) {
   std::lock_guard lock(mutex_);
   seals_.push_back(std::move(job));
@@ -185,30 +201,43 @@ Manifest Preparer::manifest() const {
   return manifest_;
 }
 
+Status Preparer::change_manifest(const std::function<void(Manifest&)>& change) {
+  std::lock_guard io(manifest_io_);
+  Manifest next = manifest();
+  change(next);
+  KAPPA_CHECK_OK(options_.files.replace_whole(options_.directory / kManifestName, encode_manifest(next)));
+  std::lock_guard lock(mutex_);
+  manifest_ = std::move(next);
+  return {};
+}
+
 void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
   while (!seals_.empty()) {
     const SealJob job = seals_.front();
-    Manifest next = manifest_;
     lock.unlock();
+    std::uint64_t trimmed = 0;
     const auto work = [&]() -> Status {
+      KAPPA_TRY(const std::uint64_t before, job.file->size());
       KAPPA_TRY(const ManifestEntry entry, seal_segment(options_.files, job));
-      next.sealed.push_back(entry);
-      KAPPA_CHECK_OK(options_.files.replace_whole(options_.directory / kManifestName, encode_manifest(next)));
+      KAPPA_CHECK_OK(change_manifest([&](Manifest& next) { next.sealed.push_back(entry); }));
+      trimmed = before > entry.file_bytes ? before - entry.file_bytes : 0;
       remember_sealed(job, entry.file_bytes);
       return {};
     };
     Status done = work();
-    if (!done && done.error().code != ErrorCode::kFull) failed_(done.error());
+    if (!done && done.error().code != ErrorCode::kFull) events_.failed(done.error());
     lock.lock();
     if (!done) {
       seal_error_ = std::move(done).error();
       ready_.notify_all();
       return;
     }
-    manifest_ = std::move(next);
     seals_.pop_front();
     seal_error_.reset();
     ready_.notify_all();
+    lock.unlock();
+    events_.sealed(trimmed);
+    lock.lock();
   }
 }
 
@@ -256,10 +285,11 @@ void Preparer::run() {
       continue;
     }
     if (stop_) return;
-    if (starving_ && !prepared_.empty() && seals_.empty()) {
-      starving_ = false;
+    if ((starving_ || watching_) && !(starving_ && prepared_.empty()) && seals_.empty() &&
+        options_.reserve.check(0)) {
+      starving_ = watching_ = false;
       lock.unlock();
-      space_returned_();
+      events_.space_returned();
       lock.lock();
       continue;
     }
@@ -270,7 +300,7 @@ void Preparer::run() {
     const auto is_full = [](const std::optional<Error>& error) {
       return error && error->code == ErrorCode::kFull;
     };
-    if (is_full(prepare_error_) || is_full(seal_error_)) {
+    if (is_full(prepare_error_) || is_full(seal_error_) || starving_ || watching_) {
       // Space may come back without anybody telling.
       wake_.wait_for(lock, kRetryInterval);
       if (is_full(prepare_error_)) prepare_error_.reset();

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <thread>
 
+#include "log/disk_reserve.h"
 #include "log/file.h"
 #include "log/segment.h"
 
@@ -31,6 +32,9 @@ struct SealJob {
 // Writes footer, index file and the trimmed size; gives the manifest entry. Durable on return.
 [[nodiscard]] Expected<ManifestEntry> seal_segment(FileSystem& files, const SealJob& job);
 
+// Whether `name` is of a file of zeros that waits for its use, finished or not.
+[[nodiscard]] bool is_prepared_name(std::string_view name);
+
 class Preparer {
  public:
   struct Options {
@@ -39,22 +43,34 @@ class Preparer {
     std::uint64_t segment_bytes;
     unsigned count;  // Files to keep ready.
     std::uint64_t cached_bytes;  // Of sealed segments; older ones leave the page cache.
+    const DiskReserve& reserve;  // No file is made that would cut into it.
   };
-  // `space_returned` runs after a file became ready when take() had failed for lack of space;
-  // `failed` after a seal failed for good. Both on this thread.
-  Preparer(Options options, Manifest manifest, std::function<void()> space_returned,
-           std::function<void(Error)> failed);
+  // All run on this thread.
+  struct Events {
+    // There is room again: after take() or wait_sealed() failed for lack of it, or watch_space().
+    std::function<void()> space_returned;
+    std::function<void(Error)> failed;                  // A seal failed for good.
+    std::function<void(std::uint64_t trimmed)> sealed;  // A segment was sealed, and became so much smaller.
+  };
+  Preparer(Options options, Manifest manifest, Events events);
   ~Preparer();  // Finishes queued seals, gives up a file in preparation.
 
   // A ready file of at least `bytes_min`; waits for one. Larger ones than usual are made here.
   // Errors: kFull, kIo.
   [[nodiscard]] Expected<PreparedFile> take(std::uint64_t bytes_min);
 
+  // A file from take() that was not used after all; what was written to it does not matter.
+  void give_back(PreparedFile file);
+  // The log is full for want of the reserve: space_returned runs once there is room.
+  void watch_space();
+
   void seal(SealJob job);
   // Waits until nothing is left to seal, so that at most two segments are ever without a manifest
   // entry. kFull if sealing cannot go on for lack of space.
   Status wait_sealed();
   [[nodiscard]] Manifest manifest() const;
+  // Stores the manifest after change(manifest); durable on return. Not from this thread's events.
+  Status change_manifest(const std::function<void(Manifest&)>& change);
 
  private:
   void run();
@@ -65,8 +81,8 @@ class Preparer {
   Expected<PreparedFile> reuse(const std::filesystem::path& path);
 
   Options options_;
-  std::function<void()> space_returned_;
-  std::function<void(Error)> failed_;
+  Events events_;
+  std::mutex manifest_io_;  // One change of the manifest at a time; taken before mutex_.
   mutable std::mutex mutex_;
   std::condition_variable wake_;   // For the thread.
   std::condition_variable ready_;  // For take() and wait_sealed().
@@ -85,6 +101,7 @@ class Preparer {
   std::uint64_t next_name_ = 1;
   unsigned waiting_ = 0;   // Threads in take().
   bool starving_ = false;  // take() failed with kFull and nothing was ready since.
+  bool watching_ = false;  // watch_space().
   bool stop_ = false;
   std::thread thread_;
 };

@@ -39,12 +39,12 @@ Expected<Bytes> Scrub::window(std::uint64_t at, std::size_t bytes) {
 
 // Opens the next sealed segment of the pass; false if there is none (any more).
 bool Scrub::next_segment() {
-  const std::size_t count = options_.segments.size();
-  status_.segments_total = count > 0 ? count - 1 : 0;
-  for (std::size_t i = 0; i + 1 < count; ++i) {
-    auto segment = options_.segments.at(i);
-    if (!segment || segment->header().number <= last_number_ || segment->end() == Segment::kOpenEnd) continue;
-    segment_ = std::move(segment);
+  const auto segments = options_.segments.all();
+  status_.segments_total = segments.empty() ? 0 : segments.size() - 1;
+  for (std::size_t i = 0; i + 1 < segments.size(); ++i) {
+    const auto& segment = segments[i];
+    if (segment->header().number <= last_number_ || segment->end() == Segment::kOpenEnd) continue;
+    segment_ = segment;
     last_number_ = segment_->header().number;
     sound_ = true;
     buffer_.clear();
@@ -58,11 +58,11 @@ bool Scrub::next_segment() {
       file_.reset();
       file_bytes_ = 0;
       // Retention may have taken it meanwhile.
-      if (const std::size_t at = options_.segments.index_of(*segment_); at < options_.segments.size()) {
-        const auto next = options_.segments.at(at + 1);
-        const SegmentHeader& header = segment_->header();
+      const SegmentHeader& header = segment_->header();
+      if (options_.segments.first()->header().number <= header.number) {
+        const auto& next = segments[i + 1];
         DamagedRange range{segment_->path().filename().string(), header.number, 0, segment_->end(), header.base_offset,
-                           next ? next->header().base_offset : header.base_offset,
+                           next->header().base_offset,
                            (file ? size.error() : file.error()).message};
         if (options_.damage.add(std::move(range))) ++status_.damaged_found;
       }
@@ -80,8 +80,7 @@ bool Scrub::next_segment() {
 void Scrub::found_damage(std::uint64_t at, std::string what) {
   sound_ = false;
   const SegmentHeader& header = segment_->header();
-  const std::size_t i = options_.segments.index_of(*segment_);
-  const auto next = options_.segments.at(i + 1);
+  const auto next = options_.segments.after(header.number);
   const auto map = segment_->mapping();
   DamagedRange range =
       damaged_range(map ? (*map)->bytes() : Bytes{}, header, kSegmentHeaderBytes,
@@ -137,7 +136,8 @@ bool Scrub::check_piece() {
   }
   const std::uint64_t left = file_bytes_ > end ? file_bytes_ - end : 0;
   // A segment that waits for its seal is as long as it was prepared, and has no footer yet.
-  const bool unsealed = options_.segments.index_of(*segment_) + 2 >= options_.segments.size();
+  const auto next = options_.segments.after(header.number);
+  const bool unsealed = !next || !options_.segments.after(next->header().number);
   const auto bytes = window(end, static_cast<std::size_t>(std::min<std::uint64_t>(left, kFooterBytesMax)));
   const auto footer = bytes ? decode_footer(*bytes, header.log_id.low) : std::unexpected(bytes.error());
   const bool right = footer && footer->number == header.number && footer->end_position == position_at(header, end) &&

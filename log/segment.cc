@@ -118,27 +118,38 @@ std::size_t SegmentList::size() const {
   std::lock_guard lock(mutex_);
   return segments_.size();
 }
-std::shared_ptr<Segment> SegmentList::at(std::size_t i) const {
+std::vector<std::shared_ptr<Segment>> SegmentList::all() const {
   std::lock_guard lock(mutex_);
-  return i < segments_.size() ? segments_[i] : nullptr;
+  return segments_;
 }
-std::shared_ptr<Segment> SegmentList::last() const {
+std::shared_ptr<Segment> SegmentList::first() const {
   std::lock_guard lock(mutex_);
-  return segments_.empty() ? nullptr : segments_.back();
+  return segments_.empty() ? nullptr : segments_.front();
 }
-std::size_t SegmentList::find(Offset offset) const {
+std::shared_ptr<Segment> SegmentList::find(Offset offset) const {
   std::lock_guard lock(mutex_);
   const auto after = std::upper_bound(segments_.begin(), segments_.end(), offset,
                                       [](Offset wanted, const std::shared_ptr<Segment>& segment) {
                                         return wanted < segment->header().base_offset;
                                       });
-  return after == segments_.begin() ? 0 : static_cast<std::size_t>(after - segments_.begin()) - 1;
+  if (segments_.empty()) return nullptr;
+  return after == segments_.begin() ? *after : *std::prev(after);
 }
-std::size_t SegmentList::index_of(const Segment& segment) const {
+std::shared_ptr<Segment> SegmentList::after(std::uint64_t number) const {
   std::lock_guard lock(mutex_);
-  for (std::size_t i = segments_.size(); i-- > 0;)
-    if (segments_[i].get() == &segment) return i;
-  return segments_.size();
+  const auto found = std::upper_bound(segments_.begin(), segments_.end(), number,
+                                      [](std::uint64_t wanted, const std::shared_ptr<Segment>& segment) {
+                                        return wanted < segment->header().number;
+                                      });
+  return found == segments_.end() ? nullptr : *found;
+}
+void SegmentList::remove_before(std::uint64_t number) {
+  const auto leaves = [number](const std::shared_ptr<Segment>& segment) {
+    return segment->header().number < number;
+  };
+  std::lock_guard lock(mutex_);
+  std::erase_if(segments_, leaves);
+  used_.remove_if(leaves);
 }
 
 void SegmentList::touch(const std::shared_ptr<Segment>& segment) {

@@ -93,13 +93,16 @@ class SegmentList {
 
   void add(std::shared_ptr<Segment> segment);
   [[nodiscard]] std::size_t size() const;
-  // nullptr past the end.
-  [[nodiscard]] std::shared_ptr<Segment> at(std::size_t i) const;
-  [[nodiscard]] std::shared_ptr<Segment> last() const;
-  // Index of the segment that holds `offset`: the last with base offset <= it; of several (only the
-  // last can have events) the last. 0 if it is below all.
-  [[nodiscard]] std::size_t find(Offset offset) const;
-  [[nodiscard]] std::size_t index_of(const Segment& segment) const;
+  // As they are now, oldest first. Places in the list mean nothing later: retention moves them.
+  [[nodiscard]] std::vector<std::shared_ptr<Segment>> all() const;
+  [[nodiscard]] std::shared_ptr<Segment> first() const;
+  // The segment that holds `offset`: the last with base offset <= it; of several (only the last can
+  // have events) the last. The first if it is below all.
+  [[nodiscard]] std::shared_ptr<Segment> find(Offset offset) const;
+  // The one after segment `number`; nullptr if there is none.
+  [[nodiscard]] std::shared_ptr<Segment> after(std::uint64_t number) const;
+  // Takes the segments before `number` off the list; whoever holds one keeps it alive.
+  void remove_before(std::uint64_t number);
   // Marks a use; gives up caches of the segment used longest ago when there are too many.
   void touch(const std::shared_ptr<Segment>& segment);
 
