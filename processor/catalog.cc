@@ -11,6 +11,7 @@ namespace kappa::processor {
 namespace {
 
 constexpr std::uint16_t kRecordFormat = 1;
+constexpr std::uint16_t kRecordFormatWithFrom = 2;
 
 bool is_catalog_key(std::string_view key) { return key.starts_with("stream/") || key.starts_with("view/"); }
 
@@ -79,17 +80,20 @@ std::string state_directory_name(const CatalogEntry& entry) {
 std::string encode_catalog_record(const CatalogRecord& record) {
   std::string out;
   ByteWriter writer(out);
-  writer.u16(kRecordFormat);
+  // A record that an older release can read is written as that release would.
+  const bool has_from = record.from != Offset(0);
+  writer.u16(has_from ? kRecordFormatWithFrom : kRecordFormat);
   writer.u8(static_cast<std::uint8_t>(record.kind));
   writer.u32(record.version);
   writer.sized_text(record.sql);
+  if (has_from) writer.u64(record.from.value());
   return out;
 }
 
 Expected<CatalogRecord> decode_catalog_record(std::string_view value) {
   ByteReader reader(as_bytes(value));
   const std::uint16_t format = reader.u16();
-  if (reader.ok() && format > kRecordFormat) {
+  if (reader.ok() && format > kRecordFormatWithFrom) {
     return fail(ErrorCode::kUnsupported, 2013, "a newer release wrote this catalog record",
                 "start the release that wrote it, or a later one");
   }
@@ -97,6 +101,7 @@ Expected<CatalogRecord> decode_catalog_record(std::string_view value) {
   CatalogRecord record;
   record.version = reader.u32();
   record.sql = std::string(reader.sized_text());
+  if (format == kRecordFormatWithFrom) record.from = Offset(reader.u64());
   if (!reader.done() || format == 0 || kind < 1 || kind > 2) {
     return fail(ErrorCode::kCorrupt, 2012, "not a catalog record");
   }
@@ -111,6 +116,7 @@ Expected<CatalogEntry> make_catalog_entry(const CatalogRecord& record, Offset id
   entry.sql = record.sql;
   entry.id = id;
   entry.version = record.version;
+  entry.from = record.from;
   if (auto* stream = std::get_if<CreateStream>(&statement); stream && record.kind == CatalogEntry::Kind::kStream) {
     entry.name = stream->definition->name;
     entry.stream = stream->definition;

@@ -31,6 +31,7 @@ struct CatalogEntry {
   std::string sql;            // As given, without what is around the statement.
   Offset id;                  // Offset of the record that created it.
   std::uint32_t version = 1;  // Views; 1 in this release.
+  Offset from;                // Views: made from the events from this offset on; above 0 if older ones were gone.
   std::shared_ptr<const StreamDefinition> stream;  // kStream
   std::shared_ptr<const ViewPlan> view;            // kView
   std::vector<std::string> reads;                  // kView: streams and views it reads, directly.
@@ -63,11 +64,13 @@ using CatalogStatePtr = std::shared_ptr<const CatalogState>;
 // "<creation offset>-<version>": where the state of a view version lives, in the views' directory.
 [[nodiscard]] std::string state_directory_name(const CatalogEntry& entry);
 
-// Value of a record: u16 format version (1), u8 kind, u32 object version, u32 length and SQL text.
+// Value of a record: u16 format version (1; 2 if it has `from`), u8 kind, u32 object version, u32 length
+// and SQL text, and in format 2 u64 `from`, which is not 0.
 struct CatalogRecord {
   CatalogEntry::Kind kind = CatalogEntry::Kind::kStream;
   std::uint32_t version = 1;
   std::string sql;
+  Offset from = {};
 };
 [[nodiscard]] std::string encode_catalog_record(const CatalogRecord& record);
 // kCorrupt 2012 (not a record), kUnsupported 2013 (written by a newer release).

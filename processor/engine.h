@@ -66,10 +66,14 @@ struct StatementResult {
 struct ViewStatus {
   std::string name;
   std::uint32_t version = 1;
-  std::string state;                 // "live", "building", "failed", "paused".
-  std::string error;                 // When failed, or why commits do not succeed at the moment.
+  // "live", "building", "failed"; "full": it waits for disk space and is not brought further meanwhile, but
+  // answers (unless it could not even be opened).
+  std::string state;
+  std::string error;                 // When failed or full, or why commits do not succeed at the moment.
   std::string rebuilt;               // Why the state was made anew since opening; empty: it was not.
   bool checked = true;               // False: the state that was opened is still being checked.
+  Offset from;                       // Made from the events from here on.
+  bool rebuildable = true;           // The log still has everything it is made from.
   Offset applied;
   Offset committed;
   std::uint64_t lag_events = 0;      // Durable end minus applied.

@@ -53,6 +53,7 @@ Status EngineImpl::append_and_add(CatalogRecord record, std::string_view name, C
   entry.name = std::string(name);
   entry.sql = std::move(record.sql);
   entry.version = record.version;
+  entry.from = record.from;
   const auto shared = std::make_shared<const CatalogEntry>(std::move(entry));
   if (!shared->view) {
     set_catalog(catalog()->with(shared));
@@ -89,7 +90,7 @@ Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statemen
   KAPPA_TRY([[maybe_unused]] const TopicId topic, log_.ensure_topic(definition.topic));
   CatalogEntry entry;
   entry.stream = statement.definition;
-  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kStream, 1, trimmed(sql)}, definition.name, std::move(entry)));
+  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kStream, 1, trimmed(sql), {}}, definition.name, std::move(entry)));
   return result;
 }
 
@@ -111,10 +112,18 @@ Expected<StatementResult> EngineImpl::create_view(const CreateView& statement, s
   CatalogEntry entry;
   entry.view = std::make_shared<const ViewPlan>(statement.plan);
   entry.reads = statement.reads;
-  const std::uint64_t events = log_.durable_end() - log_.start();
-  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kView, 1, trimmed(sql)}, statement.name, std::move(entry)));
+  // Until the view holds them itself.
+  const log::Hold hold = log_.hold("view \"" + statement.name + "\"", Offset(0));
+  const Offset from = hold.offset();
+  const Offset end = log_.durable_end();
+  const std::uint64_t events = end > from ? end - from : 0;
+  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kView, 1, trimmed(sql), from}, statement.name, std::move(entry)));
   if (events > 0) {
     result.notice = "view \"" + statement.name + "\" is being built from " + std::to_string(events) + " events";
+  }
+  if (from != Offset(0)) {
+    result.notice += (result.notice.empty() ? "view \"" + statement.name + "\" is made" : std::string()) +
+                     " from offset " + std::to_string(from.value()) + " on: retention removed what is below";
   }
   return result;
 }

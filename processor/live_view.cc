@@ -16,6 +16,8 @@ namespace {
 constexpr TableId kFailuresTable = 255;
 // An applied offset that moved over other topics only is committed this rarely: it saves reading.
 constexpr std::chrono::seconds kOffsetOnlyInterval{30};
+// Address space of a state to begin with; it grows on demand up to EngineOptions.state_bytes_max.
+constexpr std::uint64_t kMapBytesFirst = std::uint64_t{1} << 34;
 
 std::string encode_count(std::uint64_t count) {
   std::string out(sizeof count, '\0');
@@ -36,6 +38,13 @@ Status remove_directory(const std::filesystem::path& directory) {
   return {};
 }
 
+// At the log's start the batch that a mark names is gone, and its epoch with it.
+bool same_prefix(const log::PrefixMark& log, const log::PrefixMark& state) {
+  if (log.writer_epoch == WriterEpoch(0) || state.writer_epoch == WriterEpoch(0))
+    return log.offset == state.offset && log.header_hash == state.header_hash;
+  return log == state;
+}
+
 // Whether a view's state can be made again from the log: everything but trouble with the disk.
 bool rebuildable(const Error& error) {
   return error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported;
@@ -52,7 +61,8 @@ LiveView::LiveView(CatalogEntryPtr entry, const EngineOptions& options)
 Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   StateOptions options;
   options.directory = directory_;
-  options.map_bytes = options_.state_bytes_max;
+  options.map_bytes = std::min(kMapBytesFirst, options_.state_bytes_max);
+  options.map_bytes_max = options_.state_bytes_max;
   options.read_only = options_.read_only;
   options.owner = state_owner(log.status().log_id, entry_->id, entry_->version);
   options.check_bytes_max = check_bytes;
@@ -76,8 +86,9 @@ Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
 
 Status LiveView::start_over(log::Log& log) {
   if (!progress_.started) {
+    if (auto error = lost(log, entry_->from)) return std::unexpected(std::move(*error));
     progress_ = Progress{};
-    progress_.applied = log.start();
+    progress_.applied = entry_->from;
     KAPPA_TRY(progress_.mark, log.mark(progress_.applied));
     store_->begin_publish();
     const Status started = head_->start();
@@ -92,8 +103,41 @@ Status LiveView::start_over(log::Log& log) {
   return {};
 }
 
+std::optional<Error> LiveView::lost(const log::Log& log, Offset needed) const {
+  const Offset start = log.start();
+  if (needed >= start) return std::nullopt;
+  const std::string first = std::to_string(start.value());
+  return Error{ErrorCode::kNotFound, 2017,
+               "view \"" + entry_->name + "\" cannot be rebuilt before offset " + first + ": it needs offset " +
+                   std::to_string(needed.value()) + ", and retention removed what is below " + first,
+               "DROP it and CREATE it again: it is then made from offset " + first + " on", 0, {}};
+}
+
+bool LiveView::failed_full() const {
+  const std::lock_guard lock(mutex_);
+  return error_ && error_->code == ErrorCode::kFull;
+}
+
+Status LiveView::reopen(log::Log& log) {
+  {
+    const std::lock_guard lock(mutex_);
+    served_ = {};
+    error_.reset();
+    ++generation_;
+  }
+  head_.reset();
+  store_.reset();
+  std::uint64_t check_bytes = UINT64_MAX;  // What found no room to be opened is small, or rare.
+  return open(log, check_bytes);
+}
+
 Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
   const bool read_only = options_.read_only;
+  {
+    auto hold = log.hold("view \"" + entry_->name + "\"", entry_->from);
+    const std::lock_guard lock(mutex_);
+    hold_ = std::move(hold);
+  }
   // A view's first build covers at least the events before its own record in the log.
   build_end_.store((entry_->id + 1).value(), std::memory_order_relaxed);
   std::string why;
@@ -110,6 +154,8 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
       // The state must stand for a prefix of this very log.
       if (progress_.applied > log.durable_end()) {
         why = "it is ahead of the log";
+      } else if (auto error = lost(log, progress_.applied)) {
+        opened = std::unexpected(std::move(*error));
       } else if (const auto mark = log.mark(progress_.applied); !mark && mark.error().code == ErrorCode::kCorrupt) {
         // The log cannot say any more which prefix this is. Making the view anew would end at the same
         // damage and lose what it has, so it keeps its state, and goes on from there.
@@ -117,7 +163,7 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
                      to_string(mark.error()));
       } else if (!mark) {
         why = "the log does not have its position: " + to_string(mark.error());
-      } else if (*mark != progress_.mark) {
+      } else if (!same_prefix(*mark, progress_.mark)) {
         why = "it was made from another log";
       }
     } else if (opened && read_only) {
@@ -137,10 +183,17 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
   if (opened && !read_only) opened = start_over(log);
   if (opened) {
     publish_visible();
+    hold_from(progress_.applied);
     return {};
   }
   mark_failed(opened.error());
   return opened;
+}
+
+void LiveView::hold_from(Offset committed) {
+  const std::lock_guard lock(mutex_);
+  // Its mark is that of the event before.
+  if (committed != Offset(0)) hold_.advance(committed - 1);
 }
 
 Status LiveView::rebuild(log::Log& log, const std::string& why) {
@@ -149,12 +202,18 @@ Status LiveView::rebuild(log::Log& log, const std::string& why) {
 }
 
 Status LiveView::make_new(log::Log& log, const std::string& why) {
+  auto hold = log.hold("view \"" + entry_->name + "\"", entry_->from);
+  if (auto error = lost(log, entry_->from)) {
+    mark_failed(*error);
+    return std::unexpected(std::move(*error));
+  }
   {
     const std::lock_guard lock(mutex_);
     served_ = {};
     error_.reset();
     rebuilt_why_ = why;
     ++generation_;
+    hold_ = std::move(hold);
   }
   head_.reset();
   store_.reset();
@@ -230,13 +289,18 @@ std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
   return std::nullopt;
 }
 
-bool LiveView::over_budget() const {
-  return store_->active_bytes() > 2 * options_.overlay_bytes_max && (store_->has_frozen() || !store_->checked());
+bool LiveView::over_budget(const StateStore& store) const {
+  return store.active_bytes() > 2 * options_.overlay_bytes_max && (store.has_frozen() || !store.checked());
 }
 
 Expected<bool> LiveView::freeze(log::Log& log) {
   if (store_->has_frozen()) return false;
-  KAPPA_TRY(progress_.mark, log.mark(progress_.applied));
+  auto mark = log.mark(progress_.applied);
+  if (!mark) {
+    if (auto error = lost(log, progress_.applied)) return std::unexpected(std::move(*error));
+    return std::unexpected(std::move(mark).error());
+  }
+  progress_.mark = *mark;
   store_->begin_publish();
   store_->end_publish(progress_);
   if (!store_->freeze()) return false;
@@ -254,6 +318,7 @@ Status LiveView::commit() {
   }
   if (!store || !store->has_frozen()) return {};
   Status status = store->commit();
+  if (status) hold_from(store->committed());
   const std::lock_guard lock(mutex_);
   commit_note_ = status ? std::string() : to_string(status.error());
   commits_fail_.store(!status, std::memory_order_relaxed);
@@ -299,6 +364,8 @@ ViewStatus LiveView::status(log::Log& log) const {
   ViewStatus status;
   status.name = entry_->name;
   status.version = entry_->version;
+  status.from = entry_->from;
+  status.rebuildable = log.start() <= entry_->from;
   status.state = building() ? "building" : "live";
   Served serving;
   {
@@ -306,10 +373,11 @@ ViewStatus LiveView::status(log::Log& log) const {
     serving = served_;
     status.rebuilt = rebuilt_why_;
     if (error_) {
-      status.state = "failed";
+      status.state = error_->code == ErrorCode::kFull ? "full" : "failed";
       status.error = to_string(*error_);
     } else {
       status.error = commit_note_;
+      if (commits_fail() && serving.store && over_budget(*serving.store)) status.state = "full";
     }
   }
   status.events_applied = events_applied_.load(std::memory_order_relaxed);

@@ -50,13 +50,20 @@ class LiveView {
   [[nodiscard]] Status open(log::Log& log, std::uint64_t& check_bytes);
 
   // --- processor thread ---
+  // Once more after an open() or rebuild() that found no room.
+  [[nodiscard]] Status reopen(log::Log& log);
+  // It waits for room to be opened.
+  [[nodiscard]] bool failed_full() const;
   [[nodiscard]] const Plan& scan() const { return *scan_; }
   [[nodiscard]] Offset applied() const { return progress_.applied; }
   // Applies what the source's last chunk holds for this view; applied() is then the chunk's end.
   // After an error the view is failed.
   [[nodiscard]] Status apply(const ScanChunk& chunk, const EventSource& source);
-  // Starts the state over from the start of the log. After an error the view is failed.
+  // Starts the state over from the log, if that still has all of it; otherwise nothing is deleted. After an
+  // error the view is failed.
   [[nodiscard]] Status rebuild(log::Log& log, const std::string& why);
+  // The error of a view whose next event, `needed`, is not in the log any more; nullopt if it is.
+  [[nodiscard]] std::optional<Error> lost(const log::Log& log, Offset needed) const;
   [[nodiscard]] bool may_rebuild() const { return !rebuilt_; }
   void mark_failed(const Error& error);
   // The same from a reader, about the state it read: false if that has been replaced since.
@@ -65,7 +72,7 @@ class LiveView {
   // When the next freeze is due; nullopt if nothing waits for one.
   [[nodiscard]] std::optional<Clock::time_point> freeze_due() const;
   // The overlay is over twice its budget and cannot be committed yet: feed it no more.
-  [[nodiscard]] bool over_budget() const;
+  [[nodiscard]] bool over_budget() const { return over_budget(*store_); }
   // Commits fail for want of space, and will be tried again.
   [[nodiscard]] bool commits_fail() const { return commits_fail_.load(std::memory_order_relaxed); }
   // The state that was opened is not checked yet: it takes no commits.
@@ -114,6 +121,9 @@ class LiveView {
   // Deletes the state and begins it anew.
   [[nodiscard]] Status make_new(log::Log& log, const std::string& why);
   [[nodiscard]] Status start_over(log::Log& log);
+  [[nodiscard]] bool over_budget(const StateStore& store) const;
+  // What is below the committed offset is not needed any more.
+  void hold_from(Offset committed);
   // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
   // then looks for waiters.
   void publish_visible() { visible_.store(progress_.applied.value()); }
@@ -134,6 +144,7 @@ class LiveView {
   Clock::time_point last_freeze_ = Clock::now();
 
   mutable std::mutex mutex_;           // Guards the next five.
+  log::Hold hold_;                     // Keeps the log from the committed offset on.
   Served served_;
   std::optional<Error> error_;
   std::uint64_t generation_ = 0;

@@ -14,6 +14,8 @@ namespace {
 // delay live events noticeably, long enough that switching costs nothing.
 constexpr std::chrono::milliseconds kSlice{5};
 constexpr Offset kNoLimit{UINT64_MAX};
+// How often a view that found no room to be opened is tried again.
+constexpr std::chrono::milliseconds kOpeningInterval{500};
 
 }  // namespace
 
@@ -123,6 +125,8 @@ void Pipeline::process() {
     auto until = freeze_due_views(now);
     const auto deadline = waiters_.expire(now);
     if (deadline && (!until || *deadline < *until)) until = deadline;
+    const auto opening = open_again(now);
+    if (opening && (!until || *opening < *until)) until = opening;
     if (!moved) sleep(until);
   }
 }
@@ -137,7 +141,11 @@ void Pipeline::take_inbox() {
   }
   for (auto& view : added) {
     views_.push_back(view);
-    if (!view->failed()) start_view(std::move(view));
+    if (view->failed_full()) {
+      unopened_.push_back(std::move(view));
+    } else if (!view->failed()) {
+      start_view(std::move(view));
+    }
   }
   if (removed.empty()) return;
   for (const auto& view : removed) forget(*view);
@@ -181,12 +189,29 @@ void Pipeline::forget(const LiveView& view) {
   const auto is_it = [&](const std::shared_ptr<LiveView>& other) { return other.get() == &view; };
   std::erase_if(views_, is_it);
   std::erase_if(stuck_, is_it);
+  std::erase_if(unopened_, is_it);
   for (auto& [topic, groups] : topics_) {
     for (const GroupPtr& group : groups) {
       if (std::erase_if(group->views, is_it) > 0 && !group->views.empty()) refresh_scans(*group);
     }
     std::erase_if(groups, [](const GroupPtr& group) { return group->views.empty(); });
   }
+}
+
+std::optional<Pipeline::Clock::time_point> Pipeline::open_again(Clock::time_point now) {
+  if (unopened_.empty()) return std::nullopt;
+  if (now < next_opening_) return next_opening_;
+  next_opening_ = now + kOpeningInterval;
+  for (auto& view : std::exchange(unopened_, {})) {
+    if (const Status opened = view->reopen(log_); !opened) {
+      if (view->failed_full()) unopened_.push_back(std::move(view));
+    } else {
+      spdlog::info("view \"{}\" has room again", view->entry().name);
+      start_view(std::move(view));
+      wake();
+    }
+  }
+  return unopened_.empty() ? std::nullopt : std::optional(next_opening_);
 }
 
 bool Pipeline::release_stuck() {
@@ -251,7 +276,10 @@ bool Pipeline::feed(Group& group, Offset limit) {
     const auto moved = group.source->next(limit);
     if (!moved) {
       spdlog::error("the log cannot be read at offset {}: {}", group.position().value(), to_string(moved.error()));
-      for (const auto& view : group.views) view->mark_failed(moved.error());
+      for (const auto& view : group.views) {
+        const auto lost = view->lost(log_, view->applied());
+        view->mark_failed(lost ? *lost : moved.error());
+      }
       failed = true;
       break;
     }
@@ -313,6 +341,7 @@ void Pipeline::rebuild_or_leave(std::shared_ptr<LiveView> view) {
   }
   spdlog::error("view \"{}\" failed: {}", view->entry().name, to_string(*view->failed()));
   waiters_.check(*view);
+  if (view->failed_full()) unopened_.push_back(std::move(view));
 }
 
 std::optional<Pipeline::Clock::time_point> Pipeline::freeze_due_views(Clock::time_point now) {

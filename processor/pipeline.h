@@ -74,6 +74,8 @@ class Pipeline {
   // Takes failed views out of their groups; a damaged one is rebuilt, once.
   void drop_failed();
   void rebuild_or_leave(std::shared_ptr<LiveView> view);
+  // Opens again what found no room, if it is time; gives the next time.
+  std::optional<Clock::time_point> open_again(Clock::time_point now);
   // Feeds those stuck views again whose commits made room.
   bool release_stuck();
   static void refresh_scans(Group& group);
@@ -96,6 +98,9 @@ class Pipeline {
   // Over their memory budget while their commits find no space: in no group, so that they stop
   // nobody else.
   std::vector<std::shared_ptr<LiveView>> stuck_;
+  // Could not be opened for want of space; tried again.
+  std::vector<std::shared_ptr<LiveView>> unopened_;
+  Clock::time_point next_opening_;
 
   std::atomic<bool> has_views_{true};                // Nobody to feed: the log need not wake us.
 

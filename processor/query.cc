@@ -162,8 +162,14 @@ Expected<StatementResult> query_stream(const Select& select, log::Log& log, Offs
   KAPPA_TRY(const auto run, build_query(select.plan, InputKind::kAppendOnly, kQueryBytesMax,
                                         [&](std::vector<Row> rows) { return output.emit(std::move(rows)); }));
   const Plan& scan = scan_of(*select.plan);
+  const log::Hold hold = log.hold("a query of stream \"" + scan.stream->name + "\"", Offset(0));
+  if (const Offset start = hold.offset(); start != Offset(0)) {
+    // As of then is a question about events that are gone.
+    if (end < start) return log::below_log_start(end, start);
+    result.notice = "the log begins at offset " + std::to_string(start.value()) + ": retention removed what is below";
+  }
   if (const auto topic = log.find_topic(scan.stream->topic)) {
-    EventSource source(log, topic->id, log.start(), {&scan});
+    EventSource source(log, topic->id, hold.offset(), {&scan});
     bool more = true;
     while (more && source.position() < end) {
       if (cancelled.load(std::memory_order_relaxed)) return cancelled_error();

@@ -331,7 +331,7 @@ Expected<ReadMessage> decode_read(Bytes payload) {
   message.events_max = in.u64();
   message.bytes_max = in.u32();
   message.wait_ms = in.u32();
-  if (!in.done() || from > static_cast<std::uint8_t>(ReadFromKind::kTime)) return malformed("READ");
+  if (!in.done() || from > static_cast<std::uint8_t>(ReadFromKind::kStart)) return malformed("READ");
   message.from = static_cast<ReadFromKind>(from);
   return message;
 }

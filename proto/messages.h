@@ -82,7 +82,7 @@ struct ProducerOkMessage {
   Offset end_offset;
 };
 
-enum class ReadFromKind : std::uint8_t { kOffset = 0, kEnd = 1, kLast = 2, kTime = 3 };
+enum class ReadFromKind : std::uint8_t { kOffset = 0, kEnd = 1, kLast = 2, kTime = 3, kStart = 4 };
 struct ReadMessage {
   std::string_view topic;
   ReadFromKind from = ReadFromKind::kOffset;

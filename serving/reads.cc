@@ -17,7 +17,8 @@ constexpr std::size_t kWaitingMax = 65'536;
 // Deadlines share timer shots.
 constexpr std::chrono::milliseconds kGrain{5};
 
-Expected<Offset> first_offset(log::Log& log, TopicId topic, const ReadMessage& message) {
+// `held`: from where on the log stays as it is while this goes on.
+Expected<Offset> first_offset(log::Log& log, Offset held, TopicId topic, const ReadMessage& message) {
   switch (message.from) {
     case ReadFromKind::kOffset: {
       const Offset end = log.durable_end();
@@ -27,8 +28,10 @@ Expected<Offset> first_offset(log::Log& log, TopicId topic, const ReadMessage& m
                     "offset " + std::to_string(offset) + " is past the durable end " + std::to_string(end.value()),
                     "read from an offset up to the end, or from \"end\"");
       }
-      return std::max(Offset(offset), log.start());
+      if (Offset(offset) < log.start()) return log::below_log_start(Offset(offset), log.start());
+      return Offset(offset);
     }
+    case ReadFromKind::kStart: return std::max(held, log.start());
     case ReadFromKind::kEnd: break;  // Resolved when the request came.
     case ReadFromKind::kLast:
       if (message.value < 0) return fail(ErrorCode::kInvalid, 1011, "a count of last events cannot be negative");
@@ -45,8 +48,10 @@ Expected<Reads::Outcome> read_once(log::Log& log, Reads::Request& request) {
     return fail(ErrorCode::kNotFound, 1010, "no topic \"" + request.topic + "\"",
                 "a topic exists from its first append on; `kappa status` lists them");
   }
+  // Between the answer to where and the reading, retention waits.
+  const log::Hold hold = request.first ? log::Hold() : log.hold("a read", Offset(0));
   if (!request.first) {
-    KAPPA_TRY(request.first, first_offset(log, topic->id, request.message));
+    KAPPA_TRY(request.first, first_offset(log, hold.offset(), topic->id, request.message));
     request.position = *request.first;
   }
   const std::uint64_t events_max = request.message.events_max == 0 ? UINT64_MAX : request.message.events_max;

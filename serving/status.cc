@@ -35,6 +35,8 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view, const std::
   if (!view.rebuilt.empty()) json.member("rebuilt", view.rebuilt);
   if (!view.checked) json.member("checking", true);
   if (std::string text = gaps_below(gaps, view.applied); !text.empty()) json.member("gaps", text);
+  if (view.from != Offset(0)) json.member("from", view.from.value());
+  json.member("rebuildable", view.rebuildable);
   json.member("applied", view.applied.value());
   json.member("committed", view.committed.value());
   json.member("lag_events", view.lag_events);
@@ -112,6 +114,21 @@ std::string Core::status_json() {
   json.member("epoch", std::uint64_t{log.writer_epoch.value()});
   json.member("read_only", log.read_only);
   json.member("full", log.full);
+  if (log.full) json.member("full_reason", log.full_reason);
+  json.member("disk_free_bytes", log.disk_free_bytes);
+  json.member("disk_reserve_bytes", log.disk_reserve_bytes);
+  if (log.retention.on()) {
+    json.member("retention_bytes", log.retention.bytes);
+    json.member("retention_max_bytes", log.retention.bytes_max);
+    json.member("retention_age_seconds", std::chrono::duration<double>(log.retention.age).count());
+    json.member("segments_removed", log.segments_removed);
+    json.member("bytes_removed", log.bytes_removed);
+    if (log.lowest_hold) {
+      json.member("oldest_needed", log.lowest_hold->offset.value());
+      json.member("oldest_needed_by", log.lowest_hold->name);
+    }
+    if (!log.retention_note.empty()) json.member("retention_note", log.retention_note);
+  }
   json.key("damage");
   if (log.damage) {
     json.text(*log.damage);

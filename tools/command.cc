@@ -21,7 +21,26 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (unit == "s" || unit.empty()) return std::chrono::seconds(count);
   if (unit == "m") return std::chrono::minutes(count);
   if (unit == "h") return std::chrono::hours(count);
+  if (unit == "d" && number <= 1'000'000) return std::chrono::hours(24 * count);
   return std::nullopt;
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  constexpr std::uint64_t kMax = std::uint64_t{1} << 60;
+  std::uint64_t number = 0;
+  const auto [rest, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (problem != std::errc{}) return std::nullopt;
+  std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
+  if (unit.size() == 3 && unit.ends_with("iB")) unit.remove_suffix(2);
+  constexpr std::string_view kUnits = "kMGT";
+  unsigned shift = 0;
+  if (!unit.empty()) {
+    const std::size_t at = unit == "K" ? 0 : kUnits.find(unit);
+    if (unit.size() != 1 || at == std::string_view::npos) return std::nullopt;
+    shift = static_cast<unsigned>(10 * (at + 1));
+  }
+  if (number > kMax >> shift) return std::nullopt;
+  return number << shift;
 }
 
 void add_connection_flags(CLI::App& command, ConnectionFlags& flags) {

@@ -61,8 +61,12 @@ struct FreshnessFlags {
 void add_freshness_flags(CLI::App& command, FreshnessFlags& flags);
 [[nodiscard]] Client::QueryOptions query_options(const ConnectionFlags& connection, const FreshnessFlags& flags);
 
-// "500ms", "2s", "1m", "1h"; a bare number is seconds. nullopt for anything else.
+// "500ms", "2s", "1m", "1h", "30d"; a bare number is seconds. nullopt for anything else.
 [[nodiscard]] std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+
+// "65536", "64KiB", "64MiB", "10GiB", "2TiB", and the same with k, M, G, T alone (powers of 1024).
+// nullopt for anything else, and for more than 2^60.
+[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
 
 // Connects with the flags. The client waits a little longer than --timeout, so that the server's own
 // timeout, which says more, arrives first.

@@ -32,7 +32,7 @@ struct ReadFlags {
 // "start", "end", "N", "-N" (the last N events), "@TIME" (RFC 3339 or epoch milliseconds).
 std::optional<ReadFrom> parse_from(std::string_view text) {
   using Kind = ReadFrom::Kind;
-  if (text == "start") return ReadFrom{Kind::kOffset, 0};
+  if (text == "start") return ReadFrom{Kind::kStart, 0};
   if (text == "end") return ReadFrom{Kind::kEnd, 0};
   if (text.empty()) return std::nullopt;
   const char lead = text.front();
@@ -117,7 +117,8 @@ Follows the end of a topic: `kappa read --from end -F`.)");
   kappa read hits --from @2024-05-01T10:00:00Z -n 100 -o json
   kappa read hits --format '%o %t %k %v\n'
 
-Prints the events of a topic, each as it was appended, a line each.)");
+Prints the events of a topic, each as it was appended, a line each. The start is the first event that
+is kept; an offset below it, which retention removed, is refused with the first offset that is kept.)");
   }
   command->add_option("topic", flags->topic, "Topic")->required()->type_name("TOPIC");
   command->add_option("--from", flags->from, "start, end, offset N, -N (the last N), @TIME")

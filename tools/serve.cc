@@ -82,8 +82,11 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   log_options.durability = options.durability;
   log_options.read_only = options.read_only;
   log_options.scrub_bytes_per_second = options.scrub_bytes_per_second;
+  log_options.retention = options.retention;
+  log_options.disk_reserve_bytes = options.disk_reserve_bytes;
   KAPPA_TRY(const auto log, log::Log::open(log_options));
   const log::LogStatus status = log->status();
+  if (status.full) spdlog::warn("log: no appends until there is space: {}", status.full_reason);
   if (!status.recovery.empty()) spdlog::info("log: {}", status.recovery);
   if (status.damage) {
     spdlog::error("log is damaged and was opened read-only: {}", *status.damage);
@@ -95,6 +98,8 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   engine_options.commit_interval_ms = options.commit_interval_ms;
   engine_options.read_only = options.read_only || status.read_only;
   KAPPA_TRY(const auto engine, processor::Engine::open(engine_options, *log));
+  // Not before the views have said what they still need.
+  log->begin_retention();
 
   serving::ServerOptions server_options;
   server_options.listen = options.listen;

@@ -18,6 +18,8 @@ struct ServeOptions {
   log::Durability durability = log::Durability::kSync;
   bool read_only = false;
   std::uint64_t scrub_bytes_per_second = std::uint64_t{4} << 20;  // 0: no background check of the log.
+  log::RetentionLimits retention;                   // Off.
+  std::optional<std::uint64_t> disk_reserve_bytes;  // As the log chooses.
   // For tests; the defaults are right otherwise.
   std::size_t segment_bytes = limits::kSegmentBytesDefault;
   std::uint32_t commit_interval_ms = 500;

@@ -13,6 +13,7 @@ void add_serve(CLI::App& app, int& status) {
     ServeOptions options;
     std::string data = "./kappa-data";
     std::string drain = "10s";
+    std::string retention_bytes, retention_age, retention_max_bytes, disk_reserve;
   };
   auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand("serve", "Serve a data directory");
@@ -20,9 +21,13 @@ void add_serve(CLI::App& app, int& status) {
   kappa serve
   kappa serve -d /var/lib/kappa --listen 127.0.0.1:7171
   kappa serve -d ./kappa-data --listen 127.0.0.1:0     # any free port; the ready line names it
+  kappa serve --retention-age 30d --retention-bytes 100GiB --retention-max-bytes 120GiB
 
 Serves a data directory until SIGTERM or SIGINT, then finishes what is in flight and exits 0. Prints
-one line on stdout once it answers.)");
+one line on stdout once it answers.
+
+Without --retention-... nothing is ever removed. With it the oldest segments go, whole, once they are
+over a limit and no view, read or query needs them; above --retention-max-bytes even then.)");
   command->add_option("-d,--data", flags->data, "Data directory, created if missing")
       ->capture_default_str()
       ->type_name("DIR");
@@ -34,6 +39,27 @@ one line on stdout once it answers.)");
                    "What an acknowledgement promises: sync, written or strict (default sync)")
       ->transform(CLI::CheckedTransformer(modes))
       ->type_name("MODE");
+  const auto size = [](const std::string& text) {
+    return parse_size(text) ? std::string() : "not a size; write it as 64MiB or 100GiB";
+  };
+  command->add_option("--retention-bytes", flags->retention_bytes, "Keep about this much of the log, as 100GiB")
+      ->check(size)
+      ->type_name("SIZE");
+  command->add_option("--retention-age", flags->retention_age, "Keep what is younger, as 30d or 12h")
+      ->check([](const std::string& text) {
+        return parse_duration(text) ? std::string() : "not a duration; write it as 30d or 12h";
+      })
+      ->type_name("TIME");
+  command
+      ->add_option("--retention-max-bytes", flags->retention_max_bytes,
+                   "Never keep more of the log than this, even if a view needs it")
+      ->check(size)
+      ->type_name("SIZE");
+  command
+      ->add_option("--disk-reserve", flags->disk_reserve,
+                   "Refuse appends when less is free (default: a twentieth of the file system, 4MiB to 64MiB; 0: off)")
+      ->check(size)
+      ->type_name("SIZE");
   command->add_flag("--read-only", flags->options.read_only, "Answer from what is there; write nothing");
   command->add_option("--scrub-rate", flags->options.scrub_bytes_per_second,
                       "Bytes a second of old segments that are read again to find damage early; 0: none")
@@ -52,6 +78,11 @@ one line on stdout once it answers.)");
   command->callback([flags, &status] {
     flags->options.data = flags->data;
     flags->options.drain_timeout = *parse_duration(flags->drain);
+    const auto bytes = [](const std::string& text) { return text.empty() ? 0 : *parse_size(text); };
+    flags->options.retention.bytes = bytes(flags->retention_bytes);
+    flags->options.retention.bytes_max = bytes(flags->retention_max_bytes);
+    if (!flags->retention_age.empty()) flags->options.retention.age = *parse_duration(flags->retention_age);
+    if (!flags->disk_reserve.empty()) flags->options.disk_reserve_bytes = bytes(flags->disk_reserve);
     status = run_serve(flags->options);
   });
 }

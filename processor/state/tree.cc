@@ -1,7 +1,9 @@
 // See tree.h.
 #include "processor/state/tree.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +17,15 @@
 
 namespace kappa::processor {
 namespace {
+
+constexpr std::uint16_t kMapFull = 3303;
+
+// A short write leaves less than the pages of one write free.
+bool disk_is_full(const std::filesystem::path& directory) {
+  struct statvfs info{};
+  constexpr std::uint64_t kAlmostNothing = std::uint64_t{1} << 20;
+  return ::statvfs(directory.c_str(), &info) == 0 && std::uint64_t{info.f_bavail} * info.f_frsize < kAlmostNothing;
+}
 
 MDB_val to_val(std::string_view text) {
   return {text.size(), const_cast<char*>(text.data())};
@@ -182,7 +193,7 @@ std::unexpected<Error> Tree::failed(int code, const char* what) const {
   std::string message = std::string(what) + " in " + directory_.string();
   switch (code) {
     case MDB_MAP_FULL:
-      return fail(ErrorCode::kFull, 3303, message + ": the state has reached its map size",
+      return fail(ErrorCode::kFull, kMapFull, message + ": the state has reached its map size",
                   "open it with a larger map");
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
@@ -192,6 +203,8 @@ std::unexpected<Error> Tree::failed(int code, const char* what) const {
     case MDB_BAD_DBI: return damaged_state(message + ": " + mdb_strerror(code));
     default: break;
   }
+  // A write that the disk has room for the first part of only is EIO to LMDB. Its transaction is undone.
+  if (code == EIO && disk_is_full(directory_)) return fail_errno(3302, std::move(message), ENOSPC);
   if (code > 0) return fail_errno(3302, std::move(message), code);
   return fail(ErrorCode::kIo, 3302, message + ": " + mdb_strerror(code));
 }
@@ -229,7 +242,11 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
     mdb_env_set_mapsize(tree->environment_, map_bytes);
     mdb_env_set_maxreaders(tree->environment_, 1024);
     const int code = mdb_env_open(tree->environment_, options.directory.c_str(), flags, 0644);
-    if (code == 0) break;
+    if (code == 0) {
+      tree->map_bytes_ = map_bytes;
+      tree->map_bytes_max_ = std::max(options.map_bytes, options.map_bytes_max);
+      break;
+    }
     mdb_env_close(tree->environment_);
     tree->environment_ = nullptr;
     if (code == ENOMEM && map_bytes > (std::uint64_t{64} << 20)) continue;
@@ -318,6 +335,7 @@ Expected<ReadTransaction> Tree::read() {
       pool_.pop_back();
     }
   }
+  const std::shared_lock map_stays(map_mutex_);
   for (;;) {
     const int code = transaction != nullptr ? mdb_txn_renew(transaction)
                                             : mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction);
@@ -354,8 +372,29 @@ Expected<std::optional<std::string>> Tree::get(const ReadTransaction& transactio
   return std::nullopt;
 }
 
+bool Tree::grow() {
+  const std::uint64_t wanted = std::min(map_bytes_max_, map_bytes_ * 2);
+  if (wanted <= map_bytes_) return false;
+  // LMDB gives up the old map before it takes the new one: look first whether there is address space.
+  void* probe = ::mmap(nullptr, wanted, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (probe == MAP_FAILED) return false;
+  ::munmap(probe, wanted);
+  const std::unique_lock lock(map_mutex_);
+  map_lost_ = mdb_env_set_mapsize(environment_, wanted) != 0;
+  if (!map_lost_) map_bytes_ = wanted;
+  return !map_lost_;
+}
+
 Status Tree::write(std::span<const StateEntry* const> entries, const Progress& progress) {
   KAPPA_CHECK(checked(), "write() to a tree that was not checked");
+  for (;;) {
+    if (map_lost_) return fail(ErrorCode::kIo, 3302, "the map of " + directory_.string() + " was lost");
+    Status written = write_once(entries, progress);
+    if (written || written.error().number != kMapFull || !grow()) return written;
+  }
+}
+
+Status Tree::write_once(std::span<const StateEntry* const> entries, const Progress& progress) {
   MDB_txn* transaction = nullptr;
   if (const int code = mdb_txn_begin(environment_, nullptr, 0, &transaction); code != 0) {
     return failed(code, "cannot begin a commit");

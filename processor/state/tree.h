@@ -25,6 +25,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -119,6 +120,9 @@ class Tree {
   [[nodiscard]] Expected<std::optional<Pages>> pages_of(std::uint64_t transaction);  // Needs pool_mutex_.
   // Error of an LMDB call.
   [[nodiscard]] std::unexpected<Error> failed(int code, const char* what) const;
+  [[nodiscard]] Status write_once(std::span<const StateEntry* const> entries, const Progress& progress);
+  // Doubles the map, up to its greatest size. False if it cannot grow.
+  [[nodiscard]] bool grow();
 
   std::filesystem::path directory_;
   MDB_env* environment_ = nullptr;
@@ -126,6 +130,12 @@ class Tree {
   StateMeta meta_;
   std::uint64_t opened_bytes_ = 0;
   std::atomic<bool> checked_{false};
+  std::uint64_t map_bytes_ = 0;
+  std::uint64_t map_bytes_max_ = 0;
+  // LMDB's map moves when it grows. Readers have one of their own (map_); they share this while they ask
+  // LMDB for a transaction.
+  std::shared_mutex map_mutex_;
+  std::atomic<bool> map_lost_{false};  // It could not be mapped again.
   std::mutex pool_mutex_;  // Guards the next three.
   std::vector<MDB_txn*> pool_;  // Reset read transactions.
   std::shared_ptr<const PageMap> map_;

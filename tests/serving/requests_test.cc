@@ -243,6 +243,31 @@ TEST(Read, GivesTheAppendedBytesAndWhereToGoOn) {
   EXPECT_EQ(read->durable_end, Offset(6));
 }
 
+TEST(Read, BelowTheStartIsRefusedWithWhatIsKeptAndTheStartIsTheFirstKept) {
+  Fixture fixture;
+  Wire wire(fixture.address());
+  wire.greet();
+  wire.send(append_frame(2, "t", body_of("a", 3), 3) + append_frame(3, "t", body_of("b", 2), 2));
+  for (int i = 0; i < 2; ++i) static_cast<void>(append_ok(wire.frame()));
+  fixture.log.set_start(Offset(3));
+  wire.send(read_frame(4, "t", ReadFromKind::kOffset, 2) + read_frame(5, "t", ReadFromKind::kOffset, 3) +
+            read_frame(6, "t", ReadFromKind::kStart, 0));
+  for (int i = 0; i < 3; ++i) {
+    const auto frame = wire.frame();
+    ASSERT_TRUE(frame);
+    if (frame->header.request_id == 4) {
+      const Error error = frame->error();
+      EXPECT_EQ(error.number, 3010);
+      EXPECT_EQ(error.code, ErrorCode::kNotFound);
+      EXPECT_NE(error.message.find("first offset that is kept is 3"), std::string::npos) << error.message;
+    } else {
+      const auto read = decode_read_ok(as_bytes(frame->payload));
+      ASSERT_TRUE(read);
+      EXPECT_EQ(read->first, Offset(3));
+    }
+  }
+}
+
 TEST(Read, WaitsAtTheEndForMore) {
   Fixture fixture;
   Wire reader(fixture.address()), writer(fixture.address());

@@ -117,9 +117,25 @@ TEST(FormatError, AWrongPlaceDoesNoHarm) {
   EXPECT_EQ(format_error(error, "x", false), "error K2001: bad\n9 | \n    ^\n");
 }
 
+TEST(Flags, SizesArePowersOf1024) {
+  EXPECT_EQ(parse_size("0"), 0U);
+  EXPECT_EQ(parse_size("65536"), 65'536U);
+  EXPECT_EQ(parse_size("64k"), 65'536U);
+  EXPECT_EQ(parse_size("64KiB"), 65'536U);
+  EXPECT_EQ(parse_size("3MiB"), 3U << 20);
+  EXPECT_EQ(parse_size("10G"), std::uint64_t{10} << 30);
+  EXPECT_EQ(parse_size("1048576T"), std::uint64_t{1} << 60);
+  for (const char* wrong : {"", "x", "-1", "1.5G", "1GB", "1 G", "10Gi", "kiB", "iB", "1X", "1048577T",
+                            "99999999999999999999"}) {
+    EXPECT_EQ(parse_size(wrong), std::nullopt) << wrong;
+  }
+}
+
 TEST(ParseDuration, KnowsItsUnits) {
   using std::chrono::milliseconds;
   EXPECT_EQ(parse_duration("500ms"), milliseconds(500));
+  EXPECT_EQ(parse_duration("30d"), std::chrono::hours(24 * 30));
+  EXPECT_EQ(parse_duration("1000001d"), std::nullopt);
   EXPECT_EQ(parse_duration("2s"), milliseconds(2'000));
   EXPECT_EQ(parse_duration("3"), milliseconds(3'000));
   EXPECT_EQ(parse_duration("1m"), milliseconds(60'000));

@@ -48,8 +48,8 @@ struct ReadOptions {
 
 // Where a READ begins.
 struct ReadFrom {
-  enum class Kind : std::uint8_t { kOffset = 0, kEnd = 1, kLast = 2, kTime = 3 } kind = Kind::kOffset;
-  std::int64_t value = 0;  // Offset, count of last events, or microseconds.
+  enum class Kind : std::uint8_t { kOffset = 0, kEnd = 1, kLast = 2, kTime = 3, kStart = 4 } kind = Kind::kOffset;
+  std::int64_t value = 0;  // Offset, count of last events, or microseconds; of kStart and kEnd nothing.
 };
 
 struct ClientEvent {

@@ -25,6 +25,21 @@ TEST(CatalogRecord, HasGoldenBytes) {
   EXPECT_EQ(back->kind, CatalogEntry::Kind::kView);
   EXPECT_EQ(back->version, 3U);
   EXPECT_EQ(back->sql, "AB");
+  EXPECT_EQ(back->from, Offset(0));
+}
+
+TEST(CatalogRecord, NamesItsFirstOffsetWhenThatIsNotTheFirstOfAll) {
+  const std::string bytes = encode_catalog_record({CatalogEntry::Kind::kView, 3, "AB", Offset(258)});
+  EXPECT_EQ(bytes, std::string("\x02\x00\x02\x03\x00\x00\x00\x02\x00\x00\x00"
+                               "AB"
+                               "\x02\x01\x00\x00\x00\x00\x00\x00",
+                               21));
+  const auto back = decode_catalog_record(bytes);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->from, Offset(258));
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(decode_catalog_record(std::string_view(bytes).substr(0, size))) << size;
+  }
 }
 
 TEST(CatalogRecord, RefusesWhatItDoesNotKnow) {
@@ -36,7 +51,7 @@ TEST(CatalogRecord, RefusesWhatItDoesNotKnow) {
   }
   EXPECT_EQ(decode_catalog_record(bytes + "x").error().number, 2012);
   std::string newer = bytes;
-  newer[0] = 2;
+  newer[0] = 3;
   EXPECT_EQ(decode_catalog_record(newer).error().code, ErrorCode::kUnsupported);
   std::string kind = bytes;
   kind[2] = 9;

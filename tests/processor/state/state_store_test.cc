@@ -337,6 +337,49 @@ TEST(StateStore, FullMapIsRetryableAndLosesNothing) {
   EXPECT_FALSE(store->commit());
 }
 
+TEST(StateStore, AFullMapGrowsUpToItsGreatestSizeUnderItsReaders) {
+  Directory directory;
+  StateOptions options;
+  options.directory = directory.path();
+  options.map_bytes = 128 << 10;
+  options.map_bytes_max = 8 << 20;
+  auto opened = StateStore::open(options);
+  ASSERT_TRUE(opened) << to_string(opened.error());
+  StateStore& store = **opened;
+  const std::string value(1000, 'v');
+  const auto put_and_commit = [&](int from, int to) {
+    store.begin_publish();
+    for (int i = from; i < to; ++i) store.put(1, "key" + std::to_string(i), value);
+    store.end_publish(at(static_cast<std::uint64_t>(to)));
+    EXPECT_TRUE(store.freeze());
+    return store.commit();
+  };
+  ASSERT_TRUE(put_and_commit(0, 10));
+  const auto before = store.snapshot();
+  ASSERT_TRUE(before);
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    while (!stop) {
+      const auto read = store.read(1, "key5");
+      EXPECT_TRUE(read && read->value == value);
+    }
+  });
+  for (int round = 1; round <= 10; ++round) {
+    const Status committed = put_and_commit(round * 100, round * 100 + 100);
+    EXPECT_TRUE(committed) << to_string(committed.error());
+  }
+  stop = true;
+  reader.join();
+  EXPECT_EQ(*(*before)->get(1, "key5"), value) << "a snapshot from before stays";
+  EXPECT_EQ(*(*before)->get(1, "key1000"), std::nullopt);
+  EXPECT_EQ(store.read(1, "key1099")->value, value);
+  // The greatest size holds.
+  const Status over = put_and_commit(10'000, 30'000);
+  ASSERT_FALSE(over);
+  EXPECT_EQ(over.error().code, ErrorCode::kFull);
+  EXPECT_EQ(store.read(1, "key20000")->value, value) << "it is still answered from memory";
+}
+
 TEST(StateStore, DamageIsNoticed) {
   const auto filled = [](const std::filesystem::path& path) {
     auto store = open_store(path);

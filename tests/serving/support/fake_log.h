@@ -63,6 +63,9 @@ class FakeLog final : public log::Log {
     return result;
   }
 
+  // As if retention had removed what is below.
+  void set_start(Offset start) { start_ = start.value(); }
+
   // --- log::Log ---
   [[nodiscard]] Expected<TopicId> ensure_topic(std::string_view name) override {
     if (name.empty() || name.size() > limits::kTopicNameBytesMax || name.find('\0') != std::string_view::npos) {
@@ -117,7 +120,7 @@ class FakeLog final : public log::Log {
     for (const auto& [name, number] : topics_) result.push_back(info(name, number));
     return result;
   }
-  [[nodiscard]] Offset start() const override { return {}; }
+  [[nodiscard]] Offset start() const override { return Offset(start_.load()); }
   [[nodiscard]] Offset durable_end() const override { return Offset(end_.load()); }
   [[nodiscard]] std::unique_ptr<log::LogReader> reader(Offset from, log::ReadFilter filter) override {
     return std::make_unique<Reader>(*this, from, filter);
@@ -273,6 +276,7 @@ class FakeLog final : public log::Log {
   std::size_t pumped_ = 0;
   std::size_t queued_bytes_ = 0;
   std::size_t queued_bytes_max_ = 0;
+  std::atomic<std::uint64_t> start_{0};
   std::atomic<std::uint64_t> end_{0};
   bool stopped_ = false;
   std::mutex notify_mutex_;
