@@ -338,6 +338,7 @@ void LogImpl::write_all(std::deque<Pending> work, std::vector<Group>& groups) {
       groups.push_back(std::move(refused));
       std::lock_guard guard(queue_mutex_);
       stalled_ = std::move(group);
+      full_ = written.error();
       return;
     }
     if (!written) {

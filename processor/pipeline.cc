@@ -167,6 +167,10 @@ void Pipeline::refresh_scans(Group& group) {
 
 void Pipeline::start_view(std::shared_ptr<LiveView> view) {
   const auto topic = log_.ensure_topic(view->scan().stream->topic);
+  if (!topic && topic.error().code == ErrorCode::kFull) {
+    unopened_.push_back(std::move(view));
+    return;
+  }
   if (!topic) {
     view->mark_failed(topic.error());
     waiters_.check(*view);
@@ -203,7 +207,10 @@ std::optional<Pipeline::Clock::time_point> Pipeline::open_again(Clock::time_poin
   if (now < next_opening_) return next_opening_;
   next_opening_ = now + kOpeningInterval;
   for (auto& view : std::exchange(unopened_, {})) {
-    if (const Status opened = view->reopen(log_); !opened) {
+    if (!view->failed()) {
+      start_view(std::move(view));
+      wake();
+    } else if (const Status opened = view->reopen(log_); !opened) {
       if (view->failed_full()) unopened_.push_back(std::move(view));
     } else {
       spdlog::info("view \"{}\" has room again", view->entry().name);
@@ -218,6 +225,13 @@ bool Pipeline::release_stuck() {
   bool released = false;
   for (auto& view : std::exchange(stuck_, {})) {
     if (view->failed()) continue;
+    if (const auto lost = view->lost(log_, view->applied())) {
+      // Retention's hard cap went by while it waited for room.
+      spdlog::error("{}", to_string(*lost));
+      view->mark_failed(*lost);
+      waiters_.check(*view);
+      continue;
+    }
     if (view->over_budget()) {
       stuck_.push_back(std::move(view));
     } else {

@@ -98,7 +98,7 @@ class Pipeline {
   // Over their memory budget while their commits find no space: in no group, so that they stop
   // nobody else.
   std::vector<std::shared_ptr<LiveView>> stuck_;
-  // Could not be opened for want of space; tried again.
+  // Could not be opened, or their topic not be registered, for want of space; tried again.
   std::vector<std::shared_ptr<LiveView>> unopened_;
   Clock::time_point next_opening_;
 

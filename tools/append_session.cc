@@ -69,6 +69,7 @@ Status AppendSession::send(std::string body, std::uint32_t count) {
 }
 
 void AppendSession::count_ack(const AppendResult& result) {
+  failing_since_.reset();
   const Pending& done = pending_.front();
   // What a second sending finds in the log is what the first one left there.
   const std::uint32_t ours = result.count + (done.resent ? result.duplicates : 0);
@@ -106,16 +107,20 @@ Status AppendSession::finish() {
 }
 
 Status AppendSession::recover(Error why) {
-  const std::int64_t give_up = steady_micros() + options_.give_up.count() * 1000;
-  std::chrono::milliseconds pause = kFirstPause;
+  // From the first failure since the last ack on: sending again is no progress, whoever refuses it again.
+  if (!failing_since_) {
+    failing_since_ = steady_micros();
+    pause_ = kFirstPause;
+  }
+  const std::int64_t give_up = *failing_since_ + options_.give_up.count() * 1000;
   for (;;) {
     if (!may_pass(why)) return std::unexpected(std::move(why));
     // The answers behind a failed batch are about a gap that the sending below closes.
     while (client_ && client_->collect(true)) {
     }
     if (steady_micros() >= give_up) return std::unexpected(std::move(why));
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, kLongestPause);
+    std::this_thread::sleep_for(pause_);
+    pause_ = std::min(pause_ * 2, kLongestPause);
     if (!why.retryable()) {
       auto again = Client::connect(options_.client);
       if (!again) {

@@ -72,6 +72,8 @@ class AppendSession {
   std::uint64_t already_there_ = 0;
   std::uint32_t epoch_ = 0;
   AppendTotals totals_;
+  std::optional<std::int64_t> failing_since_;  // Steady clock, microseconds; no ack since then.
+  std::chrono::milliseconds pause_{0};         // Before the next try.
 };
 
 // Nonzero XXH3 of a producer's name.

@@ -77,13 +77,13 @@ class StateSnapshot {
 struct StateOptions {
   std::filesystem::path directory;                   // Of the environment; created if missing.
   std::uint64_t map_bytes = std::uint64_t{1} << 40;  // Address space, not memory or disk.
-  // It grows up to this when it is used up; less than map_bytes: it does not grow.
-  std::uint64_t map_bytes_max = 0;
   bool read_only = false;
   // Whose state it is (view, version and log), so that another's is not taken for it; 0: not compared.
   std::uint64_t owner = 0;
   // A file of at most so many bytes is checked whole at opening; a larger one when check() is called.
   std::uint64_t check_bytes_max = UINT64_MAX;
+  // It grows up to this when it is used up; less than map_bytes: it does not grow.
+  std::uint64_t map_bytes_max = 0;
 };
 
 // An entry as the processor changes it in place: the fast path of operators that update many groups a

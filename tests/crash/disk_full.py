@@ -70,7 +70,7 @@ class Ledger:
         """One chunk; True if all of it was acknowledged."""
         first, self.next = self.next, self.next + CHUNK
         data = "".join('{"id":%d,"page":"/p%d"}\n' % (i, i % 97) for i in range(first, self.next))
-        command = [kappa.binary(), "append", "-a", server.address, "hits", "-q", "--timeout", timeout, "--producer",
+        command = [kappa.binary(), "append", "-a", server.address, "hits", "-o", "json", "--timeout", timeout, "--producer",
                    f"chunk{first}"]
         result = subprocess.run(command, input=data.encode(), capture_output=True)
         if result.returncode == 0:
@@ -153,7 +153,7 @@ def on_a_small_disk(scratch, disk):
         check(ledger.append(server, "30s"), "an append was refused with space")
     total = ledger.check(server)
     check(total >= count + 6 * CHUNK, "events are missing")
-    check(server.sql("SELECT sum(n) FROM pages", "--fresh") == server.sql("SELECT count(*) AS \\"sum\\" FROM hits"),
+    check(server.sql("SELECT sum(n) FROM pages", "--fresh") == server.sql("SELECT count(*) AS sum FROM hits"),
           "view and log differ")
     for view in status(server)["views"]:
         check(view["state"] in ("live", "building"), f"view {view['name']} is {view['state']}: {view.get('error')}")
