@@ -311,17 +311,23 @@ Status FileSystem::replace_whole(const std::filesystem::path& path, std::string_
     static_cast<void>(unlink(beside));  // A full disk should not be fuller for it.
     return written;
   }
-  return sync_directory(path.parent_path());
+  // Unlike the file's, which is made anew with the next try, the directory's sync is final.
+  Status named = sync_directory(path.parent_path());
+  if (!named && named.error().code == ErrorCode::kFull) named.error().code = ErrorCode::kIo;
+  return named;
 }
 
 Status FileSystem::replace_derived(const std::filesystem::path& path, std::string_view content) {
   std::filesystem::path beside = path;
   beside += ".tmp";
-  {
+  const auto write = [&]() -> Status {
     KAPPA_TRY(const auto file, open(beside, OpenMode::kCreateEmpty));
-    KAPPA_CHECK_OK(file->pwrite(as_bytes(content), 0));
-  }
-  return rename(beside, path);
+    return file->pwrite(as_bytes(content), 0);
+  };
+  Status written = write();
+  if (written) written = rename(beside, path);
+  if (!written) static_cast<void>(unlink(beside));
+  return written;
 }
 
 FileSystem& real_file_system() {

@@ -143,8 +143,7 @@ Status LogImpl::start_writing(Recovered& recovered) {
   KAPPA_TRY(auto active, files_.open(active_->path(), OpenMode::kReadWrite));
   active_file_ = std::move(active);
   KAPPA_TRY(capacity_, active_file_->size());
-  if (Status removed = remove_leftovers(files_, options_.directory, recovered.manifest); !removed)
-    spdlog::warn("log: files of removed segments stay: {}", to_string(removed.error()));
+  KAPPA_CHECK_OK(remove_leftovers(files_, options_.directory, recovered.manifest));
   preparer_ = std::make_unique<Preparer>(
       Preparer::Options{files_, options_.directory, options_.segment_bytes, options_.prepared_segments,
                         options_.cached_bytes, reserve_},
@@ -190,7 +189,7 @@ void LogImpl::begin_retention() {
   if (read_only_ || !options_.retention.on()) return;
   std::lock_guard guard(retention_mutex_);
   if (retention_) return;
-  Retention::Parts parts{files_, options_.directory, id_, clock_, *preparer_, segments_, *holds_, {}, {}, {}};
+  Retention::Parts parts{files_, options_.directory, id_, clock_, *preparer_, segments_, *holds_, {}, {}, {}, {}};
   parts.other_bytes = [this] {
     const std::size_t sealed = preparer_->manifest().sealed.size();
     const std::size_t all = segments_.size();
@@ -198,6 +197,7 @@ void LogImpl::begin_retention() {
   };
   parts.advanced = [this](Offset start) { log_start_.store(start.value(), std::memory_order_release); };
   parts.removed = [this](std::uint64_t bytes) { bytes_on_disk_.fetch_sub(bytes, std::memory_order_relaxed); };
+  parts.failed = [this](const Error& error) { set_fatal(error); };
   retention_ = std::make_unique<Retention>(options_.retention, std::move(parts));
 }
 

@@ -62,6 +62,7 @@ Status remove_leftovers(FileSystem& files, const std::filesystem::path& director
   if (manifest.sealed.empty() || manifest.log_start == Offset(0)) return {};
   KAPPA_TRY(const auto names, files.list(directory));
   bool any = false;
+  Status left;
   for (const std::string& name : names) {
     // An index file has its segment's name but for the end.
     std::string segment = name;
@@ -70,9 +71,10 @@ Status remove_leftovers(FileSystem& files, const std::filesystem::path& director
     const auto parsed = parse_segment_name(segment);
     if (!parsed || parsed->number >= manifest.sealed.front().number || parsed->base_offset >= manifest.log_start)
       continue;
-    KAPPA_CHECK_OK(files.unlink(directory / name));
+    if (Status gone = files.unlink(directory / name); !gone) left = gone;
     any = true;
   }
+  if (!left) spdlog::warn("log: files of removed segments stay: {}", to_string(left.error()));
   return any ? files.sync_directory(directory) : Status{};
 }
 
@@ -113,10 +115,11 @@ void Retention::run() {
   while (!stop_) {
     woken_ = false;
     lock.unlock();
-    const bool again = pass();
+    const Next next = pass();
+    if (next == Next::kNever) return;
     lock.lock();
     const auto roused = [this] { return woken_ || stop_; };
-    if (again) {
+    if (next == Next::kSoon) {
       wake_.wait_for(lock, kLookAgain, roused);
     } else if (ages_) {
       const auto tick = std::chrono::duration_cast<std::chrono::milliseconds>(limits_.age / 100);
@@ -147,15 +150,15 @@ void Retention::begin_ages() {
 
 void Retention::save_ages() {
   // Derived: a failure costs the time until the next one.
-  if (const Status stored = parts_.files.replace_whole(parts_.directory / kRetentionName,
-                                                       ages_->encode(parts_.id, parts_.clock.now()));
+  if (const Status stored = parts_.files.replace_derived(parts_.directory / kRetentionName,
+                                                         ages_->encode(parts_.id, parts_.clock.now()));
       !stored) {
     spdlog::warn("log: the ages of segments cannot be stored: {}", to_string(stored.error()));
   }
   saved_at_ = parts_.clock.steady();
 }
 
-bool Retention::pass() {
+Retention::Next Retention::pass() {
   const Manifest manifest = parts_.preparer.manifest();
   bool changed = false;
   if (ages_) {
@@ -187,8 +190,12 @@ bool Retention::pass() {
   if (plan.remove > 0) {
     if (const Status done = remove(manifest, plan.remove); !done) {
       set_note("cannot remove segments: " + to_string(done.error()));
-      spdlog::error("log: retention cannot remove segments: {}", to_string(done.error()));
-      return true;
+      if (done.error().code != ErrorCode::kFull) {
+        parts_.failed(done.error());
+        return Next::kNever;
+      }
+      spdlog::warn("log: retention cannot remove segments yet: {}", to_string(done.error()));
+      return Next::kSoon;
     }
     changed = true;
   }
@@ -204,7 +211,7 @@ bool Retention::pass() {
   if (!note.empty() || plan.remove > 0 || report().note.find("hard limit") == std::string::npos)
     set_note(std::move(note));
   if (ages_ && (changed || parts_.clock.steady() - saved_at_ >= kTickMax)) save_ages();
-  return plan.held > 0;
+  return plan.held > 0 ? Next::kSoon : Next::kWhenWoken;
 }
 
 Status Retention::remove(const Manifest& manifest, std::size_t count) {
@@ -217,18 +224,22 @@ Status Retention::remove(const Manifest& manifest, std::size_t count) {
   parts_.advanced(start);
   parts_.segments.remove_before(first_kept);
   std::uint64_t bytes = 0;
-  Status result;
+  Status left;
   for (std::size_t i = 0; i < count; ++i) {
     const ManifestEntry& entry = manifest.sealed[i];
     // Without an index nothing is missing, so its absence is no error.
     static_cast<void>(parts_.files.unlink(parts_.directory / index_name(entry.number, entry.base_offset)));
     const Status gone = parts_.files.unlink(parts_.directory / segment_name(entry.number, entry.base_offset));
-    if (!gone && gone.error().code != ErrorCode::kNotFound) result = gone;
+    if (!gone && gone.error().code != ErrorCode::kNotFound) left = gone;
     bytes += entry.file_bytes;
   }
-  if (Status synced = parts_.files.sync_directory(parts_.directory); !synced) result = synced;
-  // Files that stay behind are the next opening's: the manifest does not list them any more.
-  if (!result) spdlog::warn("log: removed segments leave files behind: {}", to_string(result.error()));
+  // Files that stay behind are the next opening's: the manifest does not list them any more. A failed sync
+  // may have been about a name that an append waits for.
+  if (!left) spdlog::warn("log: removed segments leave files behind: {}", to_string(left.error()));
+  if (Status synced = parts_.files.sync_directory(parts_.directory); !synced) {
+    synced.error().code = ErrorCode::kIo;
+    return synced;
+  }
   if (ages_) ages_->removed_before(first_kept);
   parts_.removed(bytes);
   spdlog::info("log: retention removed {} segments, the log begins at offset {}", count, start.value());

@@ -39,7 +39,8 @@ struct RetentionPlan {
                                            std::span<const RetainedSegment> sealed, std::uint64_t other_bytes,
                                            std::optional<Offset> lowest_hold);
 
-// Removes files of segments that the manifest does not list any more (see above), durably.
+// Removes files of segments that the manifest does not list any more (see above), durably. Fails when the
+// sync does; a file that cannot be removed stays, with a warning.
 Status remove_leftovers(FileSystem& files, const std::filesystem::path& directory, const Manifest& manifest);
 
 class Retention {
@@ -58,6 +59,8 @@ class Retention {
     // unlinked, with the bytes given back.
     std::function<void(Offset start)> advanced;
     std::function<void(std::uint64_t bytes)> removed;
+    // A sync failed, or something else that is no lack of space: the log must stop.
+    std::function<void(const Error&)> failed;
   };
   Retention(RetentionLimits limits, Parts parts);
   ~Retention();
@@ -74,8 +77,12 @@ class Retention {
  private:
   void run();
   void begin_ages();
-  // One pass; true if a hold or the disk is in the way and it should look again soon.
-  [[nodiscard]] bool pass();
+  enum class Next : std::uint8_t {
+    kWhenWoken,
+    kSoon,  // A hold or the disk is in the way.
+    kNever,
+  };
+  [[nodiscard]] Next pass();
   Status remove(const Manifest& manifest, std::size_t count);
   void save_ages();
   void set_note(std::string note);
