@@ -104,6 +104,33 @@ TEST_F(BackupFaults, EveryChangedBitOfTheListIsNoticed) {
   }
 }
 
+// The pages of one read are of different moments: a batch behind the end found in it proves that the end
+// was durable, which is no damage. Once, and at every read.
+TEST_F(BackupFaults, LogThatGrowsUnderAReadIsNotTakenForDamaged) {
+  auto log = open();
+  ASSERT_NE(log, nullptr);
+  append(*log, 3);
+  for (const int times : {1, 4}) {
+    HookedFiles files;
+    int splits = 0;
+    files.wrap = [&](std::unique_ptr<File> file, const std::filesystem::path& path) -> std::unique_ptr<File> {
+      if (path.extension() != ".segment" || splits == times) return file;
+      ++splits;
+      // Within the header of the batch to come.
+      const std::uint64_t split = kSegmentHeaderBytes + log->status().durable_position.value() + 100;
+      return std::make_unique<SplitReads>(std::move(file), split, [&] { append(*log, 3); });
+    };
+    backup_.files = &files;
+    const std::uint64_t before = log->durable_end().value();
+    const auto report = make();
+    ASSERT_TRUE(report) << to_string(report.error());
+    EXPECT_EQ(splits, times);
+    EXPECT_GE(report->manifest.end.value(), before);
+    EXPECT_TRUE(verify_target().empty());
+  }
+  EXPECT_EQ(log->status().segments, 1U);
+}
+
 // Rolls and seals between the reading of MANIFEST and that of the segment it does not list.
 TEST_F(BackupFaults, LogThatRollsWhileItIsReadIsReadAgain) {
   auto log = open();
