@@ -116,6 +116,11 @@ std::vector<DamagedRange> DamageRegistry::list(std::size_t count) const {
           ranges_.begin() + static_cast<std::ptrdiff_t>(std::min(count, ranges_.size()))};
 }
 
+void DamageRegistry::forget_before(std::uint64_t segment) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(ranges_, [&](const DamagedRange& range) { return range.segment < segment; });
+  size_.store(ranges_.size(), std::memory_order_release);
+}
 void DamageRegistry::forget(std::uint64_t segment) {
   std::lock_guard lock(mutex_);
   std::erase_if(ranges_, [&](const DamagedRange& range) { return range.segment == segment; });

@@ -43,6 +43,8 @@ class DamageRegistry {
   [[nodiscard]] std::size_t size() const { return size_.load(std::memory_order_acquire); }
   // Forgets a segment's damage: it was repaired, or read again and found sound, or retired.
   void forget(std::uint64_t segment);
+  // Forgets the damage of all segments before `segment`: retention removed them.
+  void forget_before(std::uint64_t segment);
 
  private:
   std::atomic<std::size_t> size_{0};

@@ -29,6 +29,12 @@
 
 namespace kappa::log {
 
+// When work that found no room is tried again.
+constexpr std::chrono::milliseconds kStalledRetry{200};
+
+// What an append is told whose log failed: `cause` is why.
+[[nodiscard]] Error unknown_outcome(const Error& cause);
+
 // A batch in the queue.
 struct Pending {
   BatchKind kind = BatchKind::kEvents;
@@ -142,22 +148,24 @@ class LogImpl final : public Log {
   [[nodiscard]] std::unexpected<Error> unreadable(Segment& segment, std::uint64_t at, std::string what);
 
  private:
-  // log_append.cc: the queue and the threads.
+  // log_append.cc: the queue and who writes.
   // Needs queue_mutex_. `drop`: goes on without room.
   [[nodiscard]] std::optional<Error> refusal(std::size_t bytes, bool drop = false) const;
   void enqueue(Pending pending);
   [[nodiscard]] Status check_batch(AppendBatch& batch, BodySummary& summary);
   void writer_loop();
-  void sync_loop();
   void write_all(std::deque<Pending> work, std::vector<Group>& groups);
-  void sync_and_complete(std::vector<Group>& groups);
-  void publish(std::vector<Group>& groups, bool watermark_stored);
-  void acknowledge_written(Group& group);
-  void fail_groups(std::vector<Group>& groups, const Error& error);
   void refuse_full(std::deque<Pending>& work, Group& group, const Error& cause);
   [[nodiscard]] Status room_for(std::deque<Pending>& work, Group& group);
   void resume_stalled(std::unique_lock<std::mutex>& lock);
   Status begin_epoch();
+
+  // group_sync.cc: the sync role.
+  void sync_loop();
+  void sync_and_complete(std::vector<Group>& groups);
+  void publish(std::vector<Group>& groups, bool watermark_stored);
+  void acknowledge_written(Group& group);
+  void fail_groups(std::vector<Group>& groups, const Error& error);
   void set_fatal(const Error& error);
   void notify_durable();
 

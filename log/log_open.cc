@@ -196,7 +196,10 @@ void LogImpl::begin_retention() {
     return (all > sealed ? all - sealed : 0) * std::uint64_t{options_.segment_bytes};
   };
   parts.advanced = [this](Offset start) { log_start_.store(start.value(), std::memory_order_release); };
-  parts.removed = [this](std::uint64_t bytes) { bytes_on_disk_.fetch_sub(bytes, std::memory_order_relaxed); };
+  parts.removed = [this](std::uint64_t bytes) {
+    bytes_on_disk_.fetch_sub(bytes, std::memory_order_relaxed);
+    damaged_.forget_before(segments_.first()->header().number);
+  };
   parts.failed = [this](const Error& error) { set_fatal(error); };
   retention_ = std::make_unique<Retention>(options_.retention, std::move(parts));
 }

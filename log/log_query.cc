@@ -260,7 +260,9 @@ LogStatus LogImpl::status() const {
   status.read_only = read_only_;
   status.damage = damage_;
   status.damaged = damaged_.list();
-  status.gaps = gaps_;
+  // Not those that went with retention.
+  std::copy_if(gaps_.begin(), gaps_.end(), std::back_inserter(status.gaps),
+               [from = start()](const GapRange& gap) { return gap.last > from; });
   status.scrub = scrub_.status();
   status.recovery = recovery_;
   status.recovery_segments_scanned = recovery_segments_scanned_;

@@ -27,7 +27,7 @@ class ReaderImpl final : public LogReader {
     topic_at_.clear();
     topic_next_ = 0;
     chain_hash_.reset();
-    if (offset < log_.start()) return below_start();
+    if (offset < log_.start() || offset < hold_.offset()) return below_start();
     return {};
   }
 
@@ -52,7 +52,7 @@ class ReaderImpl final : public LogReader {
 
  private:
   Expected<std::optional<BatchView>> step() {
-    if (position_ < log_.start()) return below_start();
+    if (position_ < log_.start() || position_ < hold_.offset()) return below_start();
     for (;;) {
       // The offset first: what the position covers then is at least as much.
       const Offset durable_offset = log_.durable_end();
@@ -65,8 +65,9 @@ class ReaderImpl final : public LogReader {
       if (filter_.topic) {
         const std::uint64_t before = at_;
         KAPPA_TRY(const bool found, to_topic_batch());
-        // What lies in a hole of the index may be of this topic.
-        if (const auto hole = segment_->hole_within(before, found ? at_ : UINT64_MAX, position_)) {
+        // What lies in a hole of the index may be of this topic; what is behind the end is not the log's.
+        const auto hole = segment_->hole_within(before, found ? at_ : UINT64_MAX, position_);
+        if (hole && hole->from < end && position_at(header, hole->from) < durable) {
           at_ = hole->from;
           return damage(hole->what);
         }
@@ -139,7 +140,10 @@ class ReaderImpl final : public LogReader {
     }
   }
 
-  std::unexpected<Error> below_start() const { return below_log_start(position_, log_.start()); }
+  // A removal that is under way shows in the hold before it shows in the log's start.
+  std::unexpected<Error> below_start() const {
+    return below_log_start(position_, std::max(log_.start(), hold_.offset()));
+  }
 
   void advance(const FoundBatch& found) {
     at_ = found.end();
@@ -150,15 +154,7 @@ class ReaderImpl final : public LogReader {
   }
 
   Status enter(std::shared_ptr<Segment> segment) {
-    if (!segment) {
-      DamagedRange range;
-      range.file = "(missing)";
-      range.segment = segment_ ? segment_->header().number + 1 : 0;
-      range.first = position_;
-      range.last = log_.durable_end();
-      range.what = "the segment file is missing";
-      return std::unexpected(damage_error(range));
-    }
+    if (!segment) return missing(log_.durable_end());
     auto map = segment->mapping();
     if (!map) {
       const auto next = log_.segments().after(segment->header().number);
@@ -189,11 +185,34 @@ class ReaderImpl final : public LogReader {
     return {};
   }
 
+  // The segment after this one has no file.
+  std::unexpected<Error> missing(Offset last) {
+    DamagedRange range;
+    range.file = "(missing)";
+    range.segment = segment_ ? segment_->header().number + 1 : 0;
+    range.first = position_;
+    range.last = last;
+    range.what = "the segment file is missing";
+    log_.damage().add(range);
+    return std::unexpected(damage_error(range));
+  }
+
   Status enter_next() {
     const auto chain = chain_hash_;
     const Offset base = position_;
     const auto next = log_.segments().after(segment_->header().number);
-    if (next) position_ = std::max(position_, next->header().base_offset);
+    if (next) {
+      const SegmentHeader& header = next->header();
+      if (header.number != segment_->header().number + 1 && header.base_offset > position_) {
+        // Of a topic, what comes before the lost segment may be none of this reader's.
+        KAPPA_TRY(const Offset end, segment_->with_index(log_.may_repair_indexes(), [](const SegmentIndex& index) {
+          return index.end_offset();
+        }));
+        position_ = std::max(position_, end);
+        if (header.base_offset > position_) return missing(header.base_offset);
+      }
+      position_ = std::max(position_, header.base_offset);
+    }
     if (Status entered = enter(next); !entered) {
       position_ = std::max(base, position_);
       return entered;

@@ -373,9 +373,13 @@ class Recovery {
                                      : out_.control ? out_.control->watermark
                                                     : LogPosition{};
         end = whole_end;
-        if (evidence > position_at(header, end) && evidence - header.base_position <= file.size())
-          end = file_byte(header, evidence);
-        hole_upto(std::max(end, end_of_bytes(file, whole_end)), Offset(UINT64_MAX));
+        std::uint64_t lost = end_of_bytes(file, whole_end);
+        if (evidence > position_at(header, end)) {
+          if (evidence - header.base_position <= file.size()) end = file_byte(header, evidence);
+          // Of a file that was cut, nothing is left that could be looked at.
+          lost = std::max({lost, end, whole_end + kBatchAlignment});
+        }
+        hole_upto(lost, Offset(UINT64_MAX));
         segment.set_holes(std::move(holes));
         segment.change_index([&](SegmentIndex& live) { live = std::move(index); });
         if (i + 1 < count) segment.close_at(end);

@@ -40,6 +40,8 @@ class SegmentIndex {
 
   [[nodiscard]] SegmentFooter footer() const;  // With topics by id.
   [[nodiscard]] Timestamp last_append_time() const { return summary_.last_append_time; }
+  // Of the last batch; the segment's base offset if it has none with offsets.
+  [[nodiscard]] Offset end_offset() const { return summary_.end_offset; }
 
   [[nodiscard]] std::string encode(std::uint64_t seed) const;
   // kCorrupt 3113 for anything but a whole index of that segment.

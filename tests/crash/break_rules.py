@@ -31,7 +31,7 @@ RULES = [
          "    for (Completion& completion : group.completions) completion.done(std::move(completion.result));\n"
          "    group.completions.clear();\n")]),
     ("visible_before_sync", "readers see what is written", [
-        ("log/log_append.cc",
+        ("log/group_sync.cc",
          "  bool strict = false;\n  const auto work = [&]() -> Status {\n",
          "  bool strict = false;\n"
          "  if (!groups.empty() && groups.back().bytes > 0) {\n"
@@ -41,24 +41,25 @@ RULES = [
          "  }\n"
          "  const auto work = [&]() -> Status {\n")]),
     ("no_directory_sync_at_roll", "a new segment's name is not synced before its first group is acknowledged", [
-        ("log/log_append.cc",
+        ("log/group_sync.cc",
          "        KAPPA_CHECK_OK(files_.sync_directory(options_.directory));\n", "")]),
     ("old_segment_not_synced_at_roll", "the segment before is not synced before the new one", [
-        ("log/log_append.cc",
+        ("log/group_sync.cc",
          "        KAPPA_CHECK_OK(flush());\n        dirty = nullptr;\n", "        dirty = nullptr;\n")]),
     ("directory_name_not_synced", "a new log directory's own name is not synced", [
-        ("log/recover.cc",
+        ("log/initialize.cc",
          '  KAPPA_CHECK_OK(files.sync_directory(parent.empty() ? "." : parent));\n', "")]),
     ("replace_without_sync", "MANIFEST and CONTROL are renamed before their content is synced", [
         ("log/file.cc",
-         "    KAPPA_CHECK_OK(file->pwrite(as_bytes(content), 0));\n    KAPPA_CHECK_OK(file->fdatasync());\n",
-         "    KAPPA_CHECK_OK(file->pwrite(as_bytes(content), 0));\n")]),
+         "    KAPPA_CHECK_OK(file->pwrite(as_bytes(content), 0));\n    return file->fdatasync();\n",
+         "    return file->pwrite(as_bytes(content), 0);\n")]),
     ("watermark_before_sync", "strict stores W before the batch is synced", [
-        ("log/log_append.cc",
+        ("log/group_sync.cc",
          "    KAPPA_CHECK_OK(flush());\n"
-         "    if (strict) KAPPA_CHECK_OK(control_->write(groups.back().end_position, groups.back().end_offset));\n",
+         "    if (!strict) return {};\n",
          "    if (strict) KAPPA_CHECK_OK(control_->write(groups.back().end_position, groups.back().end_offset));\n"
-         "    KAPPA_CHECK_OK(flush());\n")]),
+         "    KAPPA_CHECK_OK(flush());\n"
+         "    if (!strict) return {};\n")]),
     ("no_watermark", "recovery does not look at W", [
         ("log/recovery.cc", "  if (*facts.watermark > facts.end) return TailDecision::kRefuseRot;\n", "")]),
     ("no_durable_upto", "recovery does not look at a later header's durable_upto", [
@@ -98,8 +99,8 @@ RULES = [
          "    static_cast<void>(0);\n")]),
     ("body_not_checked", "recovery believes bodies", [
         ("log/recover.cc",
-         "      const auto found = batch_at(file, header, at);\n      followed",
-         "      const auto found = batch_at(file, header, at, false);\n      followed")]),
+         "      const auto found = batch_at(file, header, at);\n      if (!found",
+         "      const auto found = batch_at(file, header, at, false);\n      if (!found")]),
     ("chain_not_checked", "a batch need not follow the one before it", [
         ("log/segment_scan.cc",
          "  if (batch.header.previous_header_hash != chain.header_hash)\n",
@@ -107,12 +108,19 @@ RULES = [
     ("sealed_too_early", "a segment is sealed before the next one's first group is durable", [
         ("log/group_write.cc", "  group.seal_before = SealJob{active_, active_file_};\n",
          "  group.seal_before = SealJob{active_, active_file_};\n  preparer_->seal(*group.seal_before);\n"),
-        ("log/log_append.cc", "    if (group.seal_before) preparer_->seal(std::move(*group.seal_before));\n",
+        ("log/group_sync.cc", "    if (group.seal_before) preparer_->seal(std::move(*group.seal_before));\n",
          "    static_cast<void>(group);\n")]),
     ("used_prepared_file", "a prepared file of an earlier run is taken without looking at its bytes", [
-        ("log/preparer.cc", "    if (end_of_bytes(map->bytes(), 0) != 0) return false;\n", "")]),
+        ("log/preparer.cc", "    if (end_of_bytes(map->bytes(), 0) != 0 || map->lost_any()) return false;\n", "")]),
+    ("removed_before_log_start", "retention unlinks before log_start is durable", [
+        ("log/retention.cc",
+         "  KAPPA_CHECK_OK(parts_.preparer.change_manifest([&](Manifest& next) {\n",
+         "  for (std::size_t i = 0; i < count; ++i)\n"
+         "    static_cast<void>(parts_.files.unlink(\n"
+         "        parts_.directory / segment_name(manifest.sealed[i].number, manifest.sealed[i].base_offset)));\n"
+         "  KAPPA_CHECK_OK(parts_.preparer.change_manifest([&](Manifest& next) {\n")]),
     ("sync_retried", "a failed sync is called again and believed", [
-        ("log/log_append.cc", "      KAPPA_CHECK_OK(dirty->fdatasync());\n",
+        ("log/group_sync.cc", "      KAPPA_CHECK_OK(dirty->fdatasync());\n",
          "      if (!dirty->fdatasync()) KAPPA_CHECK_OK(dirty->fdatasync());\n")]),
     ("control_sync_retried", "a failed sync of CONTROL is called again at closing", [
         ("log/control_file.h", "    if (!synced) failed_ = synced.error();\n", "")]),

@@ -107,6 +107,7 @@ TEST_F(BackupFaults, EveryChangedBitOfTheListIsNoticed) {
 // The pages of one read are of different moments: a batch behind the end found in it proves that the end
 // was durable, which is no damage. Once, and at every read.
 TEST_F(BackupFaults, LogThatGrowsUnderAReadIsNotTakenForDamaged) {
+  options_.segment_bytes = std::size_t{1} << 20;
   auto log = open();
   ASSERT_NE(log, nullptr);
   append(*log, 3);
