@@ -143,8 +143,11 @@ void Pipeline::take_inbox() {
     views_.push_back(view);
     if (view->failed_full()) {
       unopened_.push_back(std::move(view));
-    } else if (!view->failed()) {
+    } else if (const auto error = view->failed(); !error) {
       start_view(std::move(view));
+    } else if (error->number == kStateDamaged) {
+      // Found by the check of its state before this thread had begun.
+      rebuild_or_leave(std::move(view));
     }
   }
   if (removed.empty()) return;
