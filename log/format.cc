@@ -7,6 +7,12 @@
 namespace kappa::log {
 namespace {
 
+constexpr std::uint64_t kSegmentNumberMax = 9'999'999'999;
+
+}  // namespace
+
+namespace {
+
 constexpr std::uint32_t kSegmentMagic = 0x4745534b;   // "KSEG"
 constexpr std::uint32_t kFooterMagic = 0x5254464b;    // "KFTR"
 constexpr std::uint32_t kControlMagic = 0x4c54434b;   // "KCTL"
@@ -231,6 +237,8 @@ Expected<Manifest> decode_manifest(std::string_view bytes) {
     entry.end_position = LogPosition(r.u64());
     entry.file_bytes = r.u64();
     entry.footer_hash = r.u64();
+    // As many as a file's name can tell.
+    if (entry.number == 0 || entry.number > kSegmentNumberMax) return damaged();
     if (i > 0 && entry.number != manifest.sealed.back().number + 1) return damaged();
     // What follows computes with these: a segment holds what lies between its positions.
     if (entry.end_offset < entry.base_offset || entry.end_position < entry.base_position ||

@@ -13,6 +13,9 @@
 namespace kappa::log {
 namespace {
 
+// Segments in a row that can be lost.
+constexpr std::uint64_t kLostSegmentsMax = 4096;
+
 class Surveyor {
  public:
   Surveyor(FileSystem& files, std::filesystem::path directory,
@@ -69,9 +72,13 @@ class Surveyor {
   }
   // Of the nearest segment behind `number` that is known.
   std::optional<SegmentHeader> known_after(std::uint64_t number) const {
-    for (std::uint64_t next = number + 1; next <= last_number_; ++next)
-      if (auto header = known_header(next)) return header;
-    return std::nullopt;
+    auto file = taken_.upper_bound(number);
+    while (file != taken_.end() && !file->second.known) ++file;
+    const auto entry = entries_.upper_bound(number);
+    std::uint64_t next = UINT64_MAX;
+    if (file != taken_.end()) next = file->first;
+    if (entry != entries_.end()) next = std::min(next, entry->first);
+    return next > last_number_ ? std::nullopt : known_header(next);
   }
 
   // Which numbers there must be, and from which on they are not sealed.
@@ -83,23 +90,37 @@ class Surveyor {
       else if (out_.manifest->log_start == Offset(0))
         first = 1;
       first_unsealed_ = entries_.empty() ? first : entries_.rbegin()->first + 1;
-      last_number_ = std::max(first_unsealed_, taken_.empty() ? 0 : taken_.rbegin()->first);
       out_.log_start = out_.manifest->log_start;
     } else {
       // A segment whose file ends with its footer was sealed, and so was everything before it.
       first_unsealed_ = first;
       for (const auto& [number, candidate] : taken_)
         if (candidate.known && has_footer(candidate)) first_unsealed_ = number + 1;
-      last_number_ = std::max(first_unsealed_, taken_.empty() ? 0 : taken_.rbegin()->first);
       if (const auto header = known_header(first)) out_.log_start = header->base_offset;
       if (first > 1)
         damage("no segment before number " + std::to_string(first) +
                " is there, and without MANIFEST nobody can know whether retention took them; the log begins at offset " +
                std::to_string(out_.log_start.value()));
     }
+    leave_out_strays(std::max(first, entries_.empty() ? 0 : entries_.rbegin()->first));
+    last_number_ = std::max(first_unsealed_, taken_.empty() ? 0 : taken_.rbegin()->first);
     first_number_ = first;
     // What retention gave up may still be there.
     for (auto it = taken_.begin(); it != taken_.end() && it->first < first;) it = taken_.erase(it);
+  }
+
+  // A file whose number is far above all others' belongs to no log that ever was; every number in between
+  // would be a lost segment.
+  void leave_out_strays(std::uint64_t last) {
+    auto file = taken_.begin();
+    for (; file != taken_.end() && (file->first <= last || file->first - last <= kLostSegmentsMax); ++file)
+      last = std::max(last, file->first);
+    while (file != taken_.end()) {
+      damage("segment file " + file->second.file + ": its number is far above that of the segment before it, " +
+             std::to_string(last) + "; it is left out");
+      out_.extra.push_back(file->second.file);
+      file = taken_.erase(file);
+    }
   }
 
   bool has_footer(const SurveyedFile& candidate) {
