@@ -8,11 +8,6 @@ namespace kappa::log {
 namespace {
 
 constexpr std::uint64_t kSegmentNumberMax = 9'999'999'999;
-
-}  // namespace
-
-namespace {
-
 constexpr std::uint32_t kSegmentMagic = 0x4745534b;   // "KSEG"
 constexpr std::uint32_t kFooterMagic = 0x5254464b;    // "KFTR"
 constexpr std::uint32_t kControlMagic = 0x4c54434b;   // "KCTL"
