@@ -234,8 +234,10 @@ class RealFileSystem final : public FileSystem {
     const int result = calls_.fsync(descriptor);
     const int code = errno;
     calls_.close(descriptor);
-    if (result != 0) return file_error("fsync", path, code);
-    return {};
+    if (result == 0) return {};
+    Status failed = file_error("fsync", path, code);
+    failed.error().code = ErrorCode::kIo;
+    return failed;
   }
 
   Status create_directory(const std::filesystem::path& path) override {
@@ -311,10 +313,7 @@ Status FileSystem::replace_whole(const std::filesystem::path& path, std::string_
     static_cast<void>(unlink(beside));  // A full disk should not be fuller for it.
     return written;
   }
-  // Unlike the file's, which is made anew with the next try, the directory's sync is final.
-  Status named = sync_directory(path.parent_path());
-  if (!named && named.error().code == ErrorCode::kFull) named.error().code = ErrorCode::kIo;
-  return named;
+  return sync_directory(path.parent_path());
 }
 
 Status FileSystem::replace_derived(const std::filesystem::path& path, std::string_view content) {

@@ -107,6 +107,8 @@ class FileSystem {
   // A second name for a file; `to` must not exist. Durable after sync_directory(). kUnsupported when the
   // file system (or a stand-in) has none for these two places: copy instead.
   virtual Status link(const std::filesystem::path& from, const std::filesystem::path& to);
+  // A failure is final, and never kFull, which callers take for a state that passes: names are not written
+  // anew before the next one.
   virtual Status sync_directory(const std::filesystem::path& path) = 0;
   // One level; no error if it exists already.
   virtual Status create_directory(const std::filesystem::path& path) = 0;
