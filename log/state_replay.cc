@@ -10,7 +10,8 @@ void StateReplay::apply(const FoundBatch& found) {
   }
   end_head();
   const std::size_t id = header.topic_id.value();
-  if (header.has_offsets() && (id >= state_.topics.size() || state_.topics[id].name.empty()))
+  if (header.has_offsets() && id < limits::kTopicsMax &&
+      (id >= state_.topics.size() || state_.topics[id].name.empty()))
     state_.name_lost_topic(header.topic_id);
   // A control batch that makes no sense although its hashes match changes nothing.
   static_cast<void>(state_.apply(header, found.body));
