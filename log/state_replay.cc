@@ -1,5 +1,7 @@
 #include "log/state_replay.h"
 
+#include "proto/limits.h"
+
 namespace kappa::log {
 
 void StateReplay::apply(const FoundBatch& found) {

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Goal: whatever the moment of a SIGKILL, every acknowledged event is in the log exactly once, in the
 order of its producer; every acknowledged CREATE and DROP holds; every view equals its batch query over the
-log; with --backups, every backup that was said to be complete is whole and has what was acknowledged before
-it began.
+log; every backup that was said to be complete is whole and has what was acknowledged before it began.
 
 Method: four clients (processes of their own, each with a ledger of its acks) append as idempotent producers
-that retry, one thread creates and drops streams and views (with --backups another backs the directory up
-again and again), while the server is killed and started again, N times, at moments that a seeded generator
+that retry, one thread creates and drops streams and views, another backs the directory up again and again,
+retention removes the oldest segments, while the server is killed and started again, N times, at moments that a seeded generator
 picks: during recovery, right after the ready line, or after some random time under load. Every CHECK_EVERY rounds all of
 them finish, the log is read back and compared with the ledgers event by event, SQLite computes each view
 from what was read, the catalog is compared with what was acknowledged, and the last backup is restored and
@@ -373,7 +372,7 @@ def main():
     parser.add_argument("--check-every", type=int, default=25)
     parser.add_argument("--retention", default=RETENTION, help="how much of the log to keep, as 16MiB")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
-    parser.add_argument("--backups", action="store_true", help="a backup beside the load all the time")
+    parser.add_argument("--no-backups", dest="backups", action="store_false", help="no backup beside the load")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}, {arguments.rounds} kills", flush=True)
     started = time.monotonic()
