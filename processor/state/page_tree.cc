@@ -58,6 +58,7 @@ Expected<std::shared_ptr<const PageMap>> PageMap::map(int descriptor, std::uint6
   return std::shared_ptr<const PageMap>(new PageMap(static_cast<const std::byte*>(data), room));
 }
 PageMap::~PageMap() {
+  guard_.reset();
   ::munmap(const_cast<std::byte*>(data_), bytes_);
 }
 

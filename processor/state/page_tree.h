@@ -21,6 +21,7 @@
 #include <optional>
 #include <string_view>
 
+#include "log/mapping_guard.h"
 #include "proto/bytes.h"
 #include "proto/error.h"
 
@@ -47,8 +48,9 @@ struct PageImage {
   [[nodiscard]] std::uint64_t file_bytes() const { return (last_page + 1) * page_bytes; }
 };
 
-// A read-only mapping of a data file, with room for it to grow. Pages past the file's end must not be
-// touched: whoever maps compares the file's size with PageImage::file_bytes() first.
+// A read-only mapping of a data file, with room for it to grow. Whoever maps compares the file's size with
+// PageImage::file_bytes() first. A page that cannot be delivered all the same, because the disk fails or the
+// file was cut, reads as zeros: no page header is zeros, and no value's checksum holds over them.
 class PageMap {
  public:
   // `descriptor` is borrowed for the call. kIo 3302.
@@ -60,9 +62,10 @@ class PageMap {
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
  private:
-  PageMap(const std::byte* data, std::uint64_t bytes) : data_(data), bytes_(bytes) {}
+  PageMap(const std::byte* data, std::uint64_t bytes) : data_(data), bytes_(bytes), guard_(std::in_place, data, bytes) {}
   const std::byte* data_;
   std::uint64_t bytes_;
+  std::optional<log::GuardedRange> guard_;  // Gone before the mapping is.
 };
 
 // The meta page of `number` (0 or 1), whose bytes begin at `page`. kCorrupt 3301 for anything that is

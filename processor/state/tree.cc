@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "processor/state/hash.h"
+#include "processor/state/lmdb_map.h"
 #include "proto/bytes.h"
 #include "proto/check.h"
 
@@ -252,6 +253,7 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
     if (code == ENOMEM && map_bytes > (std::uint64_t{64} << 20)) continue;
     return tree->failed(code, "cannot open the state");
   }
+  tree->guard_map();
   int dead = 0;
   mdb_reader_check(tree->environment_, &dead);  // Slots of processes that were killed.
 
@@ -273,12 +275,13 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
 
 Tree::~Tree() {
   for (MDB_txn* transaction : pool_) mdb_txn_abort(transaction);
+  guard_.reset();
   if (environment_ != nullptr) mdb_env_close(environment_);
 }
 
 Status Tree::load_meta(std::uint64_t owner) {
   KAPPA_TRY(const ReadTransaction transaction, read());
-  opened_bytes_ = transaction.pages().image().file_bytes();
+  opened_bytes_ = committed_bytes_ = transaction.pages().image().file_bytes();
   KAPPA_TRY(const std::optional<StateMeta> meta, load_state_meta(transaction.pages()));
   if (meta) meta_ = *meta;
   if (meta_.owner != 0 && owner != 0 && meta_.owner != owner)
@@ -380,9 +383,23 @@ bool Tree::grow() {
   if (probe == MAP_FAILED) return false;
   ::munmap(probe, wanted);
   const std::unique_lock lock(map_mutex_);
+  guard_.reset();
   map_lost_ = mdb_env_set_mapsize(environment_, wanted) != 0;
-  if (!map_lost_) map_bytes_ = wanted;
-  return !map_lost_;
+  if (map_lost_) return false;
+  map_bytes_ = wanted;
+  guard_map();
+  return true;
+}
+
+void Tree::guard_map() {
+  int descriptor = -1;
+  if (mdb_env_get_fd(environment_, &descriptor) != 0) return;
+  const void* other = nullptr;
+  {
+    const std::lock_guard lock(pool_mutex_);
+    if (map_) other = map_->data();
+  }
+  if (const void* map = find_mapping(descriptor, map_bytes_, other); map != nullptr) guard_.emplace(map, map_bytes_);
 }
 
 Status Tree::write(std::span<const StateEntry* const> entries, const Progress& progress) {
@@ -395,6 +412,12 @@ Status Tree::write(std::span<const StateEntry* const> entries, const Progress& p
 }
 
 Status Tree::write_once(std::span<const StateEntry* const> entries, const Progress& progress) {
+  int descriptor = -1;
+  struct stat file{};
+  if (mdb_env_get_fd(environment_, &descriptor) != 0 || ::fstat(descriptor, &file) != 0)
+    return fail_errno(3302, "cannot stat " + (directory_ / "data.mdb").string(), errno);
+  if (static_cast<std::uint64_t>(file.st_size) < committed_bytes_)
+    return damaged_state((directory_ / "data.mdb").string() + " was cut to " + std::to_string(file.st_size) + " bytes");
   MDB_txn* transaction = nullptr;
   if (const int code = mdb_txn_begin(environment_, nullptr, 0, &transaction); code != 0) {
     return failed(code, "cannot begin a commit");
@@ -468,7 +491,10 @@ Status Tree::write_once(std::span<const StateEntry* const> entries, const Progre
     }
     return {};
   };
-  const Status written = put_all();
+  Status written = put_all();
+  // LMDB believes every page.
+  if (written && guard_ && guard_->lost_byte(0, UINT64_MAX))
+    written = damaged_state("a page of " + (directory_ / "data.mdb").string() + " cannot be read");
   mdb_cursor_close(cursor);
   if (!written) {
     mdb_txn_abort(transaction);
@@ -483,9 +509,8 @@ Status Tree::write_once(std::span<const StateEntry* const> entries, const Progre
   mdb_env_info(environment_, &info);
   mdb_env_stat(environment_, &stat);
   const auto needed = static_cast<off_t>((info.me_last_pgno + 1) * stat.ms_psize);
-  int descriptor = -1;
-  struct stat file{};
-  if (mdb_env_get_fd(environment_, &descriptor) == 0 && ::fstat(descriptor, &file) == 0 && file.st_size < needed &&
+  committed_bytes_ = std::max(committed_bytes_, static_cast<std::uint64_t>(needed));
+  if (::fstat(descriptor, &file) == 0 && file.st_size < needed &&
       ::ftruncate(descriptor, needed) != 0) {
     return fail_errno(3302, "cannot extend " + (directory_ / "data.mdb").string(), errno);
   }

@@ -123,6 +123,8 @@ class Tree {
   [[nodiscard]] Status write_once(std::span<const StateEntry* const> entries, const Progress& progress);
   // Doubles the map, up to its greatest size. False if it cannot grow.
   [[nodiscard]] bool grow();
+  // After LMDB has mapped the file: what it cannot be given of it is zeros, not the end of the process.
+  void guard_map();
 
   std::filesystem::path directory_;
   MDB_env* environment_ = nullptr;
@@ -136,6 +138,8 @@ class Tree {
   // LMDB for a transaction.
   std::shared_mutex map_mutex_;
   std::atomic<bool> map_lost_{false};  // It could not be mapped again.
+  std::optional<log::GuardedRange> guard_;  // Of LMDB's map. With map_mutex_; gone before the map moves.
+  std::uint64_t committed_bytes_ = 0;       // The file is at least as long.
   std::mutex pool_mutex_;  // Guards the next three.
   std::vector<MDB_txn*> pool_;  // Reset read transactions.
   std::shared_ptr<const PageMap> map_;

@@ -216,6 +216,29 @@ TEST_F(ViewState, TheSlowCheckFindsAnOldCopyOfAPageAndHasTheViewMadeAgain) {
   EXPECT_TRUE(verify().damage.empty());
 }
 
+// Both maps of the file, the engine's and LMDB's, then lead to pages that do not exist any more.
+TEST_F(ViewState, AFileThatIsCutWhileItIsMappedCostsTheViewNotTheProcess) {
+  for (const std::uintmax_t pages : {0U, 1U, 3U, 12U}) {
+    for (const bool read_first : {true, false}) {
+      SCOPED_TRACE(std::to_string(pages) + " pages left, " + (read_first ? "a read" : "a commit") + " meets it");
+      const fs::path data = states()[0] / "data.mdb";
+      ASSERT_GT(fs::file_size(data), (pages + 1) * kPage);
+      fs::resize_file(data, pages * kPage);
+      if (!read_first) append("hits", hits(3000, 3100));
+      // Whoever meets it gets an error or the truth.
+      until([&] {
+        if (read_first) static_cast<void>(execute("SELECT * FROM v"));
+        return !status("v").rebuilt.empty() && status("v").state == "live";
+      });
+      expect_right();
+      settle();
+      close();
+      open();
+      expect_right();
+    }
+  }
+}
+
 TEST_F(ViewState, AViewWhoseMemoryIsFullHastensTheCheckThatHoldsItsCommits) {
   close();
   options_.check_at_open_bytes = 0;
