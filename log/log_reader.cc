@@ -154,7 +154,7 @@ class ReaderImpl final : public LogReader {
   }
 
   Status enter(std::shared_ptr<Segment> segment) {
-    if (!segment) return missing(log_.durable_end());
+    if (!segment) return missing(log_.durable_end());  // None is left at all.
     auto map = segment->mapping();
     if (!map) {
       const auto next = log_.segments().after(segment->header().number);
@@ -201,18 +201,16 @@ class ReaderImpl final : public LogReader {
     const auto chain = chain_hash_;
     const Offset base = position_;
     const auto next = log_.segments().after(segment_->header().number);
-    if (next) {
-      const SegmentHeader& header = next->header();
-      if (header.number != segment_->header().number + 1 && header.base_offset > position_) {
-        // Of a topic, what comes before the lost segment may be none of this reader's.
-        KAPPA_TRY(const Offset end, segment_->with_index(log_.may_repair_indexes(), [](const SegmentIndex& index) {
-          return index.end_offset();
-        }));
-        position_ = std::max(position_, end);
-        if (header.base_offset > position_) return missing(header.base_offset);
-      }
-      position_ = std::max(position_, header.base_offset);
+    const Offset upto = next ? next->header().base_offset : log_.durable_end();
+    if ((!next || next->header().number != segment_->header().number + 1) && upto > position_) {
+      // Of a topic, what comes before the lost segment may be none of this reader's.
+      KAPPA_TRY(const Offset end, segment_->with_index(log_.may_repair_indexes(),
+                                                       [](const SegmentIndex& index) { return index.end_offset(); }));
+      position_ = std::max(position_, end);
+      if (upto > position_) return missing(upto);
     }
+    position_ = std::max(position_, upto);
+    if (!next) return {};
     if (Status entered = enter(next); !entered) {
       position_ = std::max(base, position_);
       return entered;

@@ -5,6 +5,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "log/refused_segment.h"
+#include "log/state_replay.h"
+
 namespace kappa::log {
 namespace {
 
@@ -103,6 +106,9 @@ class Recovery {
       header.number = entry.number;
       header.base_offset = entry.base_offset;
       header.base_position = entry.base_position;
+      // Retention took what the first one follows.
+      if (out_.segments.empty() && entry.base_position != LogPosition(0)) chain_known_ = false;
+      if (!chain_known_) read_previous_hash(entry);
       header.previous_header_hash = chain_.header_hash;
       auto segment = std::make_shared<Segment>(files_, directory_, header, nullptr);
       const std::uint64_t end = file_byte(header, entry.end_position);
@@ -126,13 +132,17 @@ class Recovery {
       };
       if (Status ok = check(); !ok) {
         if (out_of_handles(ok.error())) return ok;
-        const std::string name = segment_name(entry.number, entry.base_offset);
-        damaged({name, entry.number, 0, entry.file_bytes, entry.base_offset, entry.end_offset,
-                 ok.error().message},
-                "segment file " + name + ", " +
-                    range_text("offsets", entry.base_offset.value(), entry.end_offset.value()) + ": " +
-                    ok.error().message);
-        chain_known_ = false;
+        RefusedSegment refused = look_at_refused(*segment, entry.end_offset, ok.error().message);
+        out_.bytes_read += entry.file_bytes;
+        for (DamagedRange& range : refused.damaged) {
+          std::string text = "segment file " + range.file + ": " + ok.error().message;
+          text += range.first < range.last
+                      ? "; " + range_text("offsets", range.first.value(), range.last.value()) + " are damaged"
+                      : "; no event is lost with it";
+          damaged(std::move(range), text);
+        }
+        chain_known_ = refused.last_hash.has_value();
+        chain_.header_hash = refused.last_hash.value_or(0);
       } else {
         chain_known_ = true;
       }
@@ -142,6 +152,17 @@ class Recovery {
       out_.segments.push_back(std::move(segment));
     }
     return {};
+  }
+
+  // What the segment itself says stood before it, where nothing else does.
+  void read_previous_hash(const ManifestEntry& entry) {
+    const auto file = files_.open(directory_ / segment_name(entry.number, entry.base_offset), OpenMode::kRead);
+    if (!file) return;
+    std::string page(kSegmentHeaderBytes, '\0');
+    if (const auto got = (*file)->pread(std::as_writable_bytes(std::span(page)), 0); !got || *got != page.size()) return;
+    const auto header = decode_segment_header(as_bytes(page));
+    if (header && header->log_id == out_.manifest.log_id && header->number == entry.number)
+      chain_.header_hash = header->previous_header_hash;
   }
 
   // Only of a segment whose footer says that there are some.
@@ -332,15 +353,21 @@ class Recovery {
 
   // Read-only: everything that still verifies is served, across the damage.
   Status rebuild_around_damage() {
-    out_.state = LogState();
     keep_ordered();
     const std::size_t count = out_.segments.size();
-    for (std::size_t i = count < 2 ? 0 : count - 2; i < count; ++i) {
+    // Back to where the tables are known.
+    std::size_t first = count < 2 ? 0 : count - 2;
+    while (first > 0 && !snapshot_is_whole(*out_.segments[first])) --first;
+    StateReplay tables;
+    tables.begin_log(count > 0 && out_.segments[first]->header().base_position == LogPosition(0));
+    for (std::size_t i = first; i < count; ++i) {
       Segment& segment = *out_.segments[i];
+      tables.begin_segment();
       const SegmentHeader& header = segment.header();
       const auto map = segment.mapping();
       if (!map) {
         if (segment.end() != Segment::kOpenEnd) position_ = position_at(header, segment.end());
+        tables.lose();
         continue;
       }
       const bool sealed = segment.end() != Segment::kOpenEnd;
@@ -360,13 +387,15 @@ class Recovery {
         auto whole = batch_at(file, header, found->at);
         end = found->at + kBatchAlignment;
         if (!whole) continue;
+        if (whole->at > whole_end) tables.lose();
         hole_upto(whole->at, whole->header.base_offset);
         whole_end = end = whole->end();
         next_offset = whole->header.end_offset();
-        static_cast<void>(out_.state.apply(whole->header, whole->body));
+        tables.apply(*whole);
         index.add(whole->header, whole->header_hash, whole->at);
         extend_chain(chain_, *whole);
       }
+      tables.end_head();
       if (!sealed) {
         // Where its batches must have ended: at the next segment's base, or at W.
         const LogPosition evidence = i + 1 < count  ? out_.segments[i + 1]->header().base_position
@@ -379,16 +408,19 @@ class Recovery {
           // Of a file that was cut, nothing is left that could be looked at.
           lost = std::max({lost, end, whole_end + kBatchAlignment});
         }
+        if (lost > whole_end) tables.lose();
         hole_upto(lost, Offset(UINT64_MAX));
         segment.set_holes(std::move(holes));
         segment.change_index([&](SegmentIndex& live) { live = std::move(index); });
         if (i + 1 < count) segment.close_at(end);
       } else {
         end = segment.end();
+        if (whole_end < end) tables.lose();
       }
       position_ = position_at(header, end);
       out_.end_at = end;
     }
+    out_.state = tables.take();
     // The tables may not know of offsets whose batches are lost.
     for (const auto& segment : out_.segments)
       out_.state.next_offset = std::max(out_.state.next_offset, segment->header().base_offset);
