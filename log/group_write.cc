@@ -132,7 +132,9 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
             refuse(3031, " begins with events that are in the log and ends with new ones");
             break;
           case kDuplicate:
-            // Settled with this group: by then everything before it, its original too, is durable.
+            // Settled with this group: by then everything before it, its original too, is durable, and W
+            // covers it if this is strict.
+            group.strict = group.strict || pending.durability == Durability::kStrict;
             settle(pending, group,
                    AppendAck{check.original.value_or(Offset{}), batch.count, true, check.original.has_value(),
                              pending.durability});

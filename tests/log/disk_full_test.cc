@@ -368,6 +368,27 @@ TEST_F(DiskFull, StrictWithoutRoomForTheWatermarkAnswersSync) {
   expect_kept(std::move(log));
 }
 
+// Symptom of the bug: a duplicate of an append that had been answered as sync, for want of room for W, was
+// answered as strict, and W did not cover it.
+TEST_F(DiskFull, ADuplicateIsStrictOnlyOnceTheWatermarkCoversIt) {
+  options_.durability = Durability::kStrict;
+  auto log = open();
+  AppendBatch numbered = batch(*log->ensure_topic("a"), {"one"});
+  numbered.producer_id = ProducerId(1);
+  disk_.write_control = true;
+  for (const bool duplicate : {false, true}) {
+    const auto ack = log->append(numbered);
+    ASSERT_TRUE(ack) << to_string(ack.error());
+    EXPECT_EQ(ack->duplicate, duplicate);
+    EXPECT_EQ(ack->durability, Durability::kSync);
+  }
+  disk_.write_control = false;
+  EXPECT_EQ(log->append(numbered)->durability, Durability::kStrict);
+  const auto stored = decode_control(as_bytes(load(options_.directory / kControlName)));
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->watermark, log->status().durable_position);
+}
+
 TEST_F(DiskFull, ASyncThatFindsNoRoomIsFinal) {
   auto log = open();
   ASSERT_TRUE(append_one(*log));

@@ -166,6 +166,50 @@ TEST_F(Fault, NothingIsVisibleBeforeItsSync) {
   EXPECT_EQ(read_values(*log), (std::vector<std::string>{"one", "two"}));
 }
 
+TEST_F(Fault, WrittenIsAnsweredBeforeTheSyncAndSeenAfterIt) {
+  options_.durability = Durability::kWritten;
+  auto log = open();
+  const TopicId topic = *log->ensure_topic("a");
+  faults_.hold(true);
+  const auto ack = log->append(batch(topic, {"one"}));
+  ASSERT_TRUE(ack);
+  EXPECT_EQ(ack->durability, Durability::kWritten);
+  EXPECT_EQ(log->durable_end(), Offset(0));
+  EXPECT_TRUE(read_values(*log).empty()) << "acknowledged is not yet durable";
+  faults_.hold(false);
+  while (log->durable_end() != Offset(1)) std::this_thread::yield();
+  EXPECT_EQ(read_values(*log), std::vector<std::string>{"one"});
+}
+
+TEST_F(Fault, SystemRecordsAndDuplicatesWaitForTheSyncInEveryMode) {
+  options_.durability = Durability::kWritten;
+  {
+    auto log = open();
+    const TopicId topic = *log->ensure_topic("a");
+    AppendBatch numbered = batch(topic, {"one"});
+    numbered.producer_id = ProducerId(1);
+    faults_.hold(true);
+    ASSERT_TRUE(log->append(numbered));
+    faults_.wait_until_held();
+    // This thread writes the group, and would answer it here if being written were enough.
+    std::atomic<bool> answered{false};
+    log->submit(numbered, [&](Expected<AppendAck> ack) {
+      EXPECT_TRUE(ack && ack->duplicate);
+      answered = true;
+    });
+    log->pump();
+    EXPECT_FALSE(answered) << "the original of the duplicate is not durable";
+    faults_.hold(false);
+    log.reset();
+    EXPECT_TRUE(answered);
+  }
+  auto log = open();
+  faults_.sync_fails = true;
+  const auto record = log->append_system("key", "value");
+  ASSERT_FALSE(record) << "a record of the catalog is not durable by being written";
+  EXPECT_EQ(record.error().number, 3002);
+}
+
 TEST_F(Fault, FullDiskRefusesAppendsAndResumesByItself) {
   options_.segment_bytes = 16 << 10;
   options_.prepared_segments = 1;

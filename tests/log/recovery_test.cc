@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <random>
 
 #include "log/format.h"
@@ -71,6 +72,62 @@ TEST(RecoveryTable, EveryCombinationHasItsDecision) {
         << (row.later ? std::to_string(row.later->value()) : "none") << " tail "
         << (row.tail == TailBytes::kZeros ? "zeros" : "garbage");
   }
+}
+
+// The rows between `header` and the next line that is none, as cells without blanks around.
+std::vector<std::vector<std::string>> table_below(const std::string& page, const std::string& header) {
+  std::vector<std::vector<std::string>> rows;
+  std::size_t at = page.find(header);
+  if (at == std::string::npos) return rows;
+  for (at = page.find('\n', at) + 1; at < page.size() && page[at] == '|';) {
+    const std::size_t end = page.find('\n', at);
+    std::vector<std::string> cells;
+    for (std::size_t from = at + 1; from < end;) {
+      const std::size_t to = page.find('|', from);
+      std::string cell = page.substr(from, to - from);
+      cell.erase(0, cell.find_first_not_of(' '));
+      cell.erase(cell.find_last_not_of(' ') + 1);
+      cells.push_back(std::move(cell));
+      from = to + 1;
+    }
+    if (!cells[0].starts_with('-')) rows.push_back(std::move(cells));
+    at = end + 1;
+  }
+  return rows;
+}
+
+TEST(RecoveryTable, TheTableOfThePageIsTheCode) {
+  std::ifstream in(KAPPA_SOURCE_DIRECTORY "/docs/durability.md");
+  const std::string page{std::istreambuf_iterator<char>(in), {}};
+  const auto rows = table_below(page, "| W | a later header's `durable_upto` | bytes behind the end | decision |");
+  ASSERT_FALSE(rows.empty());
+  const LogPosition end(1000);
+  using Position = std::optional<LogPosition>;
+  // What a cell says of a position; the columns share their words.
+  const auto says = [&](const std::string& cell, Position position) {
+    if (cell == "any") return true;
+    if (!position) return cell.starts_with("lost") || cell.starts_with("none");
+    const std::string where = *position < end ? "below the end" : *position > end ? "above the end" : "at the end";
+    return cell == where || (*position <= end && cell.ends_with("at or below the end"));
+  };
+  std::vector<int> used(rows.size());
+  const Position positions[] = {std::nullopt, LogPosition(500), end, LogPosition(1500)};
+  for (const Position watermark : positions)
+    for (const Position later : positions)
+      for (const TailBytes tail : {TailBytes::kZeros, TailBytes::kGarbage}) {
+        std::size_t row = 0;
+        for (; row < rows.size(); ++row) {
+          ASSERT_EQ(rows[row].size(), 4u);
+          const bool tail_fits =
+              rows[row][2] == "any" || rows[row][2] == (tail == TailBytes::kZeros ? "all zero" : "not all zero");
+          if (says(rows[row][0], watermark) && says(rows[row][1], later) && tail_fits) break;
+        }
+        ASSERT_LT(row, rows.size()) << "a combination without a row";
+        ++used[row];
+        const std::string decision = name_of(classify({watermark, end, tail, later}));
+        EXPECT_TRUE(rows[row][3].starts_with("**" + decision + "**")) << rows[row][3] << " is " << decision;
+      }
+  for (std::size_t row = 0; row < rows.size(); ++row) EXPECT_GT(used[row], 0) << "never reached: " << rows[row][3];
 }
 
 class Recovery : public LogFixture {
