@@ -26,6 +26,9 @@ struct Disk {
   std::atomic<bool> write_segments{false}, write_control{false}, write_manifest{false}, name{false},
       truncate{false}, sync_segments{false};
   std::atomic<std::uint64_t> refused{0};
+  // Recovery finds no room for what it keeps aside while files for coming segments take it.
+  std::atomic<bool> write_aside{false};
+  std::atomic<std::size_t> prepared{0};
   // Of a write to a segment that is refused, so many bytes are written nevertheless.
   std::atomic<std::size_t> written_part{0};
 
@@ -46,6 +49,7 @@ class DiskFile final : public File {
       if (part > 0) KAPPA_CHECK_OK(file_->pwritev({&piece, 1}, at));
       return disk_.refuse("write " + name_);
     }
+    if (name_.starts_with("torn-") && disk_.write_aside && disk_.prepared > 0) return disk_.refuse("write " + name_);
     if (name_ == "CONTROL" && disk_.write_control) return disk_.refuse("write CONTROL");
     if (name_ == "MANIFEST.tmp" && disk_.write_manifest) return disk_.refuse("write MANIFEST");
     return file_->pwritev(pieces, at);
@@ -87,7 +91,10 @@ class DiskFiles final : public FileSystem {
     if (to.string().ends_with(".segment") && disk_.name) return disk_.refuse("rename");
     return real_file_system().rename(from, to);
   }
-  Status unlink(const std::filesystem::path& path) override { return real_file_system().unlink(path); }
+  Status unlink(const std::filesystem::path& path) override {
+    if (path.filename().string().starts_with("prepared-") && disk_.prepared > 0) --disk_.prepared;
+    return real_file_system().unlink(path);
+  }
   Status sync_directory(const std::filesystem::path& path) override {
     return real_file_system().sync_directory(path);
   }
@@ -336,6 +343,31 @@ TEST_F(DiskFull, ARestartWhileSegmentsCannotBeSealedWorks) {
   disk_.free = kPlenty;
   expect_works_again(*log);
   for (int i = 0; i < 30; ++i) ASSERT_TRUE(append_one(*log, 3000));  // Over several segments.
+  expect_kept(std::move(log));
+}
+
+TEST_F(DiskFull, ATornTailThatFindsNoRoomTakesThatOfPreparedSegments) {
+  options_.prepared_segments = 2;
+  auto log = open();
+  ASSERT_TRUE(append_one(*log));
+  const std::uint64_t end = log->status().durable_position.value();
+  until([&] { return files_ending(".ready").size() == 2; });
+  log.reset();
+  const auto active = files_ending(".segment").back();
+  std::string torn = load(active);
+  torn.replace(kSegmentHeaderBytes + end, 200, 200, 't');
+  store(active, torn);
+  disk_.write_aside = true;
+  disk_.prepared = files_ending(".ready").size();
+  log = open();
+  ASSERT_TRUE(log);
+  EXPECT_FALSE(log->status().damage);
+  EXPECT_EQ(disk_.refused, 1u);
+  EXPECT_EQ(disk_.prepared, 0u);
+  const auto aside = files_ending(".bin");
+  ASSERT_EQ(aside.size(), 1u);
+  EXPECT_EQ(load(aside[0]), std::string(200, 't'));
+  EXPECT_EQ(read_values(*log), acknowledged_);
   expect_kept(std::move(log));
 }
 

@@ -408,6 +408,48 @@ TEST_F(Repair, TopicWhoseNameIsLostGetsAnother) {
   EXPECT_EQ(read_values(*log, Offset(0), {found->id}).size(), 4u);
 }
 
+TEST_F(Repair, WithoutManifestAndFirstSegmentsTheLogBeginsBehindThemAndSaysSo) {
+  write_log();
+  const Offset base1 = places(segments_[1]).front().header.base_offset;
+  std::filesystem::remove(options_.directory / kManifestName);
+  std::filesystem::remove(segments_[0]);
+  const auto report = run(true);
+  ASSERT_TRUE(report) << to_string(report.error());
+  EXPECT_TRUE(report->remaining.empty());
+  EXPECT_TRUE(report->lost.empty()) << "nobody can know";
+  EXPECT_TRUE(std::ranges::any_of(report->damage, [&](const std::string& text) {
+    return text.find("whether retention took them") != std::string::npos &&
+           text.find("begins at offset " + std::to_string(base1.value())) != std::string::npos;
+  }));
+  auto log = open();
+  ASSERT_FALSE(log->status().damage);
+  EXPECT_EQ(log->start(), base1);
+  EXPECT_EQ(read_values(*log, base1).size(), kEvents - base1.value());
+  EXPECT_EQ(log->mark(base1 - 1).error().number, 3010);
+}
+
+TEST_F(Repair, SystemRecordThatNoSnapshotHasIsLostWithItsOffset) {
+  {
+    auto log = open();
+    const TopicId topic = *log->ensure_topic("a");
+    ASSERT_EQ(*log->append_system("first", "kept"), Offset(0));
+    ASSERT_EQ(*log->append_system("second", "lost"), Offset(1));
+    ASSERT_TRUE(log->append(batch(topic, {value_of(2)})));
+  }
+  const auto path = files_ending(".segment")[0];
+  const auto all = places(path);
+  const auto record = std::ranges::find_if(all, [](const Place& p) { return p.header.base_offset == Offset(1); });
+  ASSERT_NE(record, all.end());
+  flip_byte(path, record->at + 170);
+  const auto report = run(true);
+  ASSERT_TRUE(report) << to_string(report.error());
+  EXPECT_EQ(report->lost, (std::vector<GapRange>{{Offset(1), Offset(2)}}));
+  auto log = open();
+  ASSERT_FALSE(log->status().damage) << *log->status().damage;
+  ASSERT_EQ(log->system_records().size(), 1u);
+  EXPECT_EQ(log->system_records()[0].key, "first");
+}
+
 TEST_F(Repair, ViewPlacesAtTheEndOfAGapAreStillFound) {
   write_log();
   const auto batches = places(segments_[1]);
