@@ -4,7 +4,8 @@ every row of docs/durability.md that claims something names what shows it, or sa
 
 Method: the names are taken from the pages' code spans, code blocks, links and tables, and looked for in the
 tree: `Suite.Test` among the TEST macros (with `*` for a part of it), paths from the project's root, flags in
-the sources of the tools and scripts, numbers of the log's errors in both directions. A second part runs the
+the sources of the tools and scripts, numbers of the log's errors in both directions, the log's files in
+docs/architecture.md. A second part runs the
 same functions on made-up pages, so that each check is known to fail when it should."""
 
 import glob
@@ -188,6 +189,11 @@ def main():
     flags = set(re.findall(r'"(?:-\w,)?(--[a-z-]+)"', text_of("tools/serve_command.cc")))
     operations = text_of("docs/operations.md")
     problems += [f"docs/operations.md: `serve` has {flag}" for flag in sorted(flags) if f"{flag}" not in operations]
+    architecture = text_of("docs/architecture.md")
+    for path in files_in(["log"], (".cc", ".h")):
+        stem = os.path.splitext(os.path.basename(path))[0]
+        if not re.search(rf"`{stem}\.(h|cc)`", architecture):
+            problems.append(f"docs/architecture.md does not say where {path} belongs")
     cited = sum(len([s for s in spans_of(text_of(name)) if TEST.match(s)]) for name in pages)
     print("\n".join(problems) if problems else f"{len(pages)} pages, {cited} tests named, all there")
     return 1 if problems or cited == 0 else 0
