@@ -299,6 +299,10 @@ Expected<std::string> FileSystem::read_whole(const std::filesystem::path& path, 
   return content;
 }
 
+bool out_of_handles(const Error& error) {
+  return error.system_errno == EMFILE || error.system_errno == ENFILE || error.system_errno == ENOMEM;
+}
+
 Status FileSystem::replace_whole(const std::filesystem::path& path, std::string_view content) {
   std::filesystem::path beside = path;
   beside += ".tmp";

@@ -96,6 +96,9 @@ struct DiskSpace {
   std::uint64_t total_bytes = 0;
 };
 
+// The process may open or map no more just now: this says nothing about the file.
+[[nodiscard]] bool out_of_handles(const Error& error);
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;

@@ -157,6 +157,7 @@ class ReaderImpl final : public LogReader {
     if (!segment) return missing(log_.durable_end());  // None is left at all.
     auto map = segment->mapping();
     if (!map) {
+      if (out_of_handles(map.error())) return std::unexpected(std::move(map).error());
       const auto next = log_.segments().after(segment->header().number);
       const Offset end = next ? next->header().base_offset : log_.durable_end();
       DamagedRange range;

@@ -2,7 +2,6 @@
 #include "log/recover.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "log/refused_segment.h"
@@ -15,11 +14,6 @@ constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 std::string range_text(const char* what, std::uint64_t from, std::uint64_t to) {
   return std::string(what) + " [" + std::to_string(from) + ", " + std::to_string(to) + ")";
-}
-
-// The process may not open more just now: this says nothing about the file.
-bool out_of_handles(const Error& error) {
-  return error.system_errno == EMFILE || error.system_errno == ENFILE || error.system_errno == ENOMEM;
 }
 
 // A footer of this segment at `at`, if a whole one stands there.

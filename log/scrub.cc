@@ -38,14 +38,14 @@ Expected<Bytes> Scrub::window(std::uint64_t at, std::size_t bytes) {
 }
 
 // Opens the next sealed segment of the pass; false if there is none (any more).
-bool Scrub::next_segment() {
+Scrub::Next Scrub::next_segment() {
   const auto segments = options_.segments.all();
   status_.segments_total = segments.empty() ? 0 : segments.size() - 1;
   for (std::size_t i = 0; i + 1 < segments.size(); ++i) {
     const auto& segment = segments[i];
     if (segment->header().number <= last_number_ || segment->end() == Segment::kOpenEnd) continue;
     segment_ = segment;
-    last_number_ = segment_->header().number;
+    const std::uint64_t before = std::exchange(last_number_, segment_->header().number);
     sound_ = true;
     buffer_.clear();
     at_ = 0;
@@ -57,6 +57,12 @@ bool Scrub::next_segment() {
     if (!file || !size) {
       file_.reset();
       file_bytes_ = 0;
+      if (!file && out_of_handles(file.error())) {
+        // Again with the next step.
+        last_number_ = before;
+        segment_.reset();
+        return Next::kLater;
+      }
       // Retention may have taken it meanwhile.
       const SegmentHeader& header = segment_->header();
       if (options_.segments.first()->header().number <= header.number) {
@@ -72,9 +78,9 @@ bool Scrub::next_segment() {
     file_ = std::move(*file);
     file_bytes_ = *size;
     status_.segment = last_number_;
-    return true;
+    return Next::kFound;
   }
-  return false;
+  return Next::kNone;
 }
 
 void Scrub::found_damage(std::uint64_t at, std::string what) {
@@ -176,12 +182,13 @@ std::uint64_t Scrub::step(std::uint64_t bytes) {
   }
   const std::uint64_t before = status_.bytes_read;
   while (status_.bytes_read - before < bytes) {
-    if (!segment_ && !next_segment()) {
+    const Next next = segment_ ? Next::kFound : next_segment();
+    if (next == Next::kNone) {
       in_pass_ = false;
       ++status_.passes;
       status_.last_pass = options_.clock.now();
-      break;
     }
+    if (next != Next::kFound) break;
     if (!check_piece()) finish_segment();
     publish();
   }

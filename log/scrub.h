@@ -44,7 +44,8 @@ class Scrub {
   [[nodiscard]] ScrubStatus status() const;
 
  private:
-  bool next_segment();
+  enum class Next : std::uint8_t { kFound, kNone, kLater };
+  Next next_segment();
   bool check_piece();
   void finish_segment();
   void publish();

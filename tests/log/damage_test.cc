@@ -9,11 +9,13 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <cerrno>
 #include <thread>
 
 #include "log/file.h"
 #include "log/format.h"
 #include "tests/log/log_fixture.h"
+#include "tests/log/sim/faulty_system_calls.h"
 
 namespace kappa::log {
 namespace {
@@ -380,6 +382,28 @@ class HalfDeadFiles final : public FileSystem {
   std::string victim_;
   std::uint64_t lost_;
 };
+
+// Symptom of the bug: a reader, or the scrub, of a process that had no file handle left called the whole
+// segment damaged, for good.
+TEST_F(Damage, NoFileHandleLeftIsNotDamage) {
+  write_segments();
+  sim::FaultySystemCalls calls;
+  const auto files = make_real_file_system(calls);
+  options_.files = files.get();
+  auto log = open();
+  calls.arm(sim::Fault::kDescriptors, 1, true);
+  const auto refused = log->reader(Offset(0), {})->next();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kIo) << to_string(refused.error());
+  EXPECT_EQ(refused.error().system_errno, EMFILE);
+  EXPECT_EQ(log->scrub_step(1 << 20), 0u);
+  EXPECT_TRUE(log->status().damaged.empty());
+  calls.disarm();
+  EXPECT_EQ(read_across(*log, Offset(0), {}).offsets.size(), 200u);
+  while (log->status().scrub.passes == 0) ASSERT_GT(log->scrub_step(1 << 20), 0u) << "the pass goes on";
+  EXPECT_EQ(log->status().scrub.segments_done, segments_.size() - 1);
+  EXPECT_TRUE(log->status().damaged.empty());
+}
 
 TEST_F(Damage, UnreadablePageOfASealedSegmentCostsItsOffsetsOnly) {
   write_segments();
