@@ -203,8 +203,8 @@ class ReaderImpl final : public LogReader {
     const Offset base = position_;
     const auto next = log_.segments().after(segment_->header().number);
     const Offset upto = next ? next->header().base_offset : log_.durable_end();
-    if ((!next || next->header().number != segment_->header().number + 1) && upto > position_) {
-      // Of a topic, what comes before the lost segment may be none of this reader's.
+    if (upto > position_) {
+      // Of a topic, the rest of this segment may be none of this reader's. More is lost: a file is missing.
       KAPPA_TRY(const Offset end, segment_->with_index(log_.may_repair_indexes(),
                                                        [](const SegmentIndex& index) { return index.end_offset(); }));
       position_ = std::max(position_, end);

@@ -36,8 +36,15 @@ std::string some_name(Input& in) {
     case 3: return "torn-81234.bin";
     case 4: return log::kManifestName;
     case 5: return log::kControlName;
-    case 6: return log::segment_name(in.u8() % 6, Offset(in.u8()));
-    case 7: return log::segment_name(in.u64(), Offset(in.u64()));
+    // One after the other: compilers differ in the order of arguments, and inputs are kept.
+    case 6: {
+      const std::uint64_t number = in.u8() % 6;
+      return log::segment_name(number, Offset(in.u8()));
+    }
+    case 7: {
+      const std::uint64_t number = in.u64();
+      return log::segment_name(number, Offset(in.u64()));
+    }
     default: return log.segment_names[in.choice(log.segment_names.size())];
   }
 }
@@ -50,13 +57,18 @@ void overwrite(std::string& file, std::size_t at, std::string_view bytes) {
 
 void forge_control(Input& in, std::string& file) {
   const std::size_t page = in.choice(2) * log::kControlPageBytes;
-  overwrite(file, page + in.u8() % 64, in.take(in.choice(9)));
+  const std::size_t at = page + in.u8() % 64;
+  overwrite(file, at, in.take(in.choice(9)));
   fix_page_hash(file, page, "KCTL");
 }
 
 void forge_manifest(Input& in, std::string& file) {
-  if (in.choice(4) == 0) file.insert(std::min<std::size_t>(in.u8(), file.size()), in.take(in.u8()));
-  overwrite(file, in.u8(), in.take(in.choice(9)));
+  if (in.choice(4) == 0) {
+    const std::size_t at = std::min<std::size_t>(in.u8(), file.size());
+    file.insert(at, in.take(in.u8()));
+  }
+  const std::size_t at = in.u8();
+  overwrite(file, at, in.take(in.choice(9)));
   fix_page_hash(file, 0, "KMAN");
 }
 
@@ -93,7 +105,8 @@ void damage_bytes(Input& in, std::string& file) {
     }
     case 7: {  // A block is written twice.
       const std::size_t a = place(in, file) / kBlock * kBlock;
-      overwrite(file, place(in, file) / kBlock * kBlock, file.substr(a, kBlock));
+      const std::size_t b = place(in, file) / kBlock * kBlock;
+      overwrite(file, b, file.substr(a, kBlock));
       return;
     }
     default: {  // Everything from here on never reached the disk.
@@ -112,26 +125,31 @@ void forge_segment(Input& in, std::string& file, std::size_t number) {
   switch (in.choice(4)) {
     case 0: {  // A field of a batch header; perhaps the batches behind are chained to it.
       const std::size_t i = in.choice(batches.size());
-      overwrite(file, batches[i] + in.choice(152), in.take(1 + in.choice(8)));
+      const std::size_t at = batches[i] + in.choice(152);
+      overwrite(file, at, in.take(1 + in.choice(8)));
       fix_batch_hashes(file, batches[i], seed);
       if (in.choice(2) == 0) chain_again(file, batches, i + 1, seed);
       return;
     }
     case 1: {  // A body.
       const std::size_t i = in.choice(batches.size());
-      overwrite(file, batches[i] + kBatchHeaderBytes + in.u8(), in.take(1 + in.choice(48)));
+      const std::size_t at = batches[i] + kBatchHeaderBytes + in.u8();
+      overwrite(file, at, in.take(1 + in.choice(48)));
       fix_batch_hashes(file, batches[i], seed);
       if (in.choice(2) == 0) chain_again(file, batches, i + 1, seed);
       return;
     }
-    case 2:
-      overwrite(file, in.u8() % 64, in.take(1 + in.choice(8)));
+    case 2: {
+      const std::size_t at = in.u8() % 64;
+      overwrite(file, at, in.take(1 + in.choice(8)));
       fix_page_hash(file, 0, "KSEG");
       return;
+    }
     default: {
       const std::size_t at = file.rfind("KFTR");
       if (at == std::string::npos) return;
-      overwrite(file, at + in.u8(), in.take(1 + in.choice(16)));
+      const std::size_t byte = at + in.u8();
+      overwrite(file, byte, in.take(1 + in.choice(16)));
       fix_footer_hash(file, at, seed);
       return;
     }
