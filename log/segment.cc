@@ -56,7 +56,9 @@ SegmentIndex scan_index(Bytes file, const SegmentHeader& header, std::uint64_t e
       hole.first = next_offset;
       hole.what = found.error().message;
       // Index what can be read behind it.
-      const auto next = find_batch(batches, header, at + kBatchAlignment);
+      auto next = find_batch(batches, header, at + kBatchAlignment);
+      while (next && next->header.base_offset < next_offset)
+        next = find_batch(batches, header, next->at + kBatchAlignment);
       const bool usable = next && next->end() <= end;
       hole.to = usable ? next->at : end;
       hole.last = usable ? next->header.base_offset : Offset(UINT64_MAX);

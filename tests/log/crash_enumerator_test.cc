@@ -8,9 +8,12 @@
 // KAPPA_CRASH_PERCENT=1000 runs ten times the scenarios; =5 opens one image of twenty.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <random>
 
+#include "log/format.h"
+#include "log/segment_scan.h"
 #include "tests/log/sim/enumerator.h"
 #include "tests/log/sim/load.h"
 
@@ -175,6 +178,67 @@ TEST_P(CrashEnumerator, FailedSyncsThenAPowerCut) {
     if (HasFailure()) return;
   }
   report("failed syncs", totals);
+}
+
+// The image without its last batch below W, and everything behind it: what no crash of an honest disk leaves.
+// nullopt if the active segment has no batch below W.
+std::optional<Tree> without_durable_end(Tree image, std::uint64_t& promised) {
+  const std::string directory = std::string(kLogDirectory) + "/";
+  const auto control = image.files.find(directory + kControlName);
+  if (control == image.files.end()) return std::nullopt;
+  const auto page = decode_control(as_bytes(control->second));
+  // The last by name is the active one.
+  const auto active = std::find_if(image.files.rbegin(), image.files.rend(), [&](const auto& file) {
+    return file.first.ends_with(".segment") && parse_segment_name(file.first.substr(directory.size()));
+  });
+  if (!page || active == image.files.rend()) return std::nullopt;
+  std::string& bytes = active->second;
+  const auto header = decode_segment_header(as_bytes(bytes));
+  if (!header || page->watermark <= header->base_position) return std::nullopt;
+  const std::uint64_t end = file_byte(*header, page->watermark);
+  std::optional<std::uint64_t> last;
+  for (std::uint64_t at = kSegmentHeaderBytes; at < end;) {
+    const auto found = batch_at(as_bytes(bytes), *header, at);
+    if (!found) return std::nullopt;
+    if (found->header.has_offsets()) last = at;
+    at = found->end();
+  }
+  if (!last) return std::nullopt;
+  std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(*last), bytes.end(), '\0');
+  promised = page->watermark_offset.value();
+  return image;
+}
+
+// The disk forgets what it had: nothing behind tells, so only W does.
+TEST_P(CrashEnumerator, ADurableEndThatIsGoneIsReportedAndNothingIsCutOff) {
+  const Shape shape = GetParam();
+  SCOPED_TRACE(shape.text());
+  const Recorded recorded = record(shape, 6);
+  if (HasFailure()) return;
+  std::size_t images = 0;
+  EnumerateOptions options;
+  options.name = shape.text();
+  options.segment_bytes = kSegmentBytes;
+  options.samples = 400;
+  options.on_image = [&](const Tree& image, std::uint64_t) {
+    std::uint64_t promised = 0;
+    const auto changed = without_durable_end(image, promised);
+    if (!changed || HasFailure()) return;
+    ++images;
+    MemoryFileSystem files(*changed);
+    LogOptions reopened = shape.options();
+    reopened.directory = kLogDirectory;
+    reopened.files = &files;
+    const auto log = Log::open(reopened);
+    ASSERT_TRUE(log) << to_string(log.error());
+    EXPECT_TRUE((*log)->status().damage) << "the log ends at " << (*log)->durable_end().value() << ", "
+                                         << promised << " were durable";
+    EXPECT_TRUE((*log)->status().read_only);
+    EXPECT_GE((*log)->durable_end().value(), promised) << "what is lost is not named";
+  };
+  enumerate_crashes({CrashState(empty_tree(), {}), 0, 0}, recorded.operations, recorded.model, options);
+  std::printf("[ images   ] %s: %zu without their durable end\n", shape.text().c_str(), images);
+  EXPECT_GT(images, 20U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, CrashEnumerator,
