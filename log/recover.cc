@@ -431,6 +431,7 @@ class Recovery {
   // Readers search the segments by offset. What has no place in that order, a stray copy of a segment under
   // another name, is not searched; the damage that is reported names it.
   void keep_ordered() {
+    Offset held = out_.manifest.sealed.empty() ? Offset(0) : out_.manifest.sealed.back().end_offset;
     for (std::size_t i = 0; i < unsealed_.size(); ++i) {
       const auto number = [](const Unsealed& unsealed) { return unsealed.segment->header().number; };
       const bool twice = i + 1 < unsealed_.size() && number(unsealed_[i]) == number(unsealed_[i + 1]);
@@ -439,7 +440,10 @@ class Recovery {
         const SegmentHeader& before = out_.segments.back()->header();
         const SegmentHeader& here = unsealed_[i].segment->header();
         if (here.number <= before.number || here.base_offset < before.base_offset) continue;
+        // Only its name says where it begins, and an earlier segment has events from there on.
+        if (!unsealed_[i].header_valid && here.base_offset < held) continue;
       }
+      held = std::max(held, held_upto(unsealed_[i].map->bytes(), unsealed_[i].segment->header()));
       out_.segments.push_back(unsealed_[i].segment);
       ++out_.unsealed;
     }

@@ -54,6 +54,16 @@ RefusedSegment look_at_refused(Segment& segment, Offset end_offset, const std::s
   return found;
 }
 
+Offset held_upto(Bytes file, const SegmentHeader& header) {
+  Offset upto(0);
+  for (auto found = find_batch(file, header, kSegmentHeaderBytes); found;) {
+    const auto whole = batch_at(file, header, found->at);
+    if (whole) upto = std::max(upto, whole->header.end_offset());
+    found = find_batch(file, header, whole ? whole->end() : found->at + kBatchAlignment);
+  }
+  return upto;
+}
+
 bool snapshot_is_whole(Segment& segment) {
   const SegmentHeader& header = segment.header();
   if (header.base_position == LogPosition(0)) return true;  // Nothing to repeat.

@@ -23,6 +23,9 @@ struct RefusedSegment {
 // that cannot be mapped is lost whole.
 [[nodiscard]] RefusedSegment look_at_refused(Segment& segment, Offset end_offset, const std::string& why);
 
+// Where the last batch that verifies ends, damage before it or not; 0 if there is none.
+[[nodiscard]] Offset held_upto(Bytes file, const SegmentHeader& header);
+
 // The batches that begin a segment and repeat the log's tables are all there.
 [[nodiscard]] bool snapshot_is_whole(Segment& segment);
 
