@@ -360,7 +360,7 @@ class Recovery {
       const SegmentHeader& header = segment.header();
       const auto map = segment.mapping();
       if (!map) {
-        if (segment.end() != Segment::kOpenEnd) position_ = position_at(header, segment.end());
+        if (segment.end() != Segment::kOpenEnd) position_ = std::max(position_, position_at(header, segment.end()));
         tables.lose();
         continue;
       }
@@ -411,7 +411,7 @@ class Recovery {
         end = segment.end();
         if (whole_end < end) tables.lose();
       }
-      position_ = position_at(header, end);
+      position_ = std::max(position_, position_at(header, end));  // A stray file's place is a guess.
       out_.end_at = end;
     }
     out_.state = tables.take();
