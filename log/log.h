@@ -160,8 +160,20 @@ struct PrefixMark {
   Offset offset;                  // End of the prefix.
   WriterEpoch writer_epoch;       // Of the batch that ends at or covers offset; 0 for the empty prefix.
   std::uint64_t header_hash = 0;  // Of the same batch; 0 for the empty prefix.
+  // That batch was given up by a repair and nothing names it any more: the hash is that of the gap. What
+  // was committed before the repair has another hash then, and nobody can say of which batch.
+  bool lost = false;
   bool operator==(const PrefixMark&) const = default;
 };
+
+enum class PrefixMatch : std::uint8_t {
+  kSame,
+  kOther,    // Proven: another log, or another history of it.
+  kUnknown,  // The log cannot say.
+};
+// Compares Log::mark() with a mark that was committed earlier at the same offset. The epochs are not looked
+// at: the hash covers them, and a gap has that of a neighbour. Pure.
+[[nodiscard]] PrefixMatch compare_prefix(const PrefixMark& log, const PrefixMark& committed);
 
 // Bytes of a file of the log that are damaged, and the offsets [first, last) that this costs.
 struct DamagedRange {
@@ -281,7 +293,8 @@ class Log {
   // Lets retention run. Until then nothing is removed, so that whoever needs old segments can say so.
   virtual void begin_retention() {}
   // Mark of the prefix that ends at `offset` (<= durable_end). kNotFound 3010 below start(). At start(),
-  // where the batch before is gone, its epoch is 0 and its hash the one that the first segment names.
+  // where the batch before is gone, its epoch is 0 and its hash the one that the first segment names. Inside
+  // a gap it may be `lost`. kCorrupt, kIo, kNotFound 3201 and so on: the log cannot say at the moment.
   [[nodiscard]] virtual Expected<PrefixMark> mark(Offset offset) = 0;
   [[nodiscard]] virtual ProducerState producer(TopicId topic, ProducerId id) const = 0;
 

@@ -26,6 +26,14 @@ std::unexpected<Error> below_log_start(Offset offset, Offset start) {
               "begin at offset " + first + " or later, or at the start");
 }
 
+PrefixMatch compare_prefix(const PrefixMark& log, const PrefixMark& committed) {
+  if (log.offset != committed.offset) return PrefixMatch::kOther;
+  if (log.header_hash == committed.header_hash) return PrefixMatch::kSame;
+  // Behind offset 0 a hash of 0 stands for one that a repair did not find.
+  const bool known = log.header_hash != 0 && committed.header_hash != 0;
+  return log.lost || (!known && log.offset != Offset(0)) ? PrefixMatch::kUnknown : PrefixMatch::kOther;
+}
+
 std::optional<TopicInfo> LogImpl::find_topic(std::string_view name) const {
   std::lock_guard guard(state_mutex_);
   const auto found = state_.topic_by_name.find(std::string(name));
@@ -235,9 +243,15 @@ Expected<PrefixMark> LogImpl::mark(Offset offset) {
     return std::unexpected(located.error());
   }
   mark.writer_epoch = located->batch.header.writer_epoch;
-  // A view that stood at the end of what a gap now covers still finds its place.
-  const bool at_end = located->batch.header.end_offset() == offset;
-  mark.header_hash = at_end ? located->batch.chain_hash() : located->batch.header_hash;
+  const BatchHeader& batch = located->batch.header;
+  mark.header_hash = located->batch.header_hash;
+  if (batch.kind == BatchKind::kGap) {
+    // A view that stood at the end of what a gap now covers still finds its place, if the gap knows it.
+    if (batch.end_offset() == offset && batch.resume_hash != 0)
+      mark.header_hash = batch.resume_hash;
+    else
+      mark.lost = true;
+  }
   return mark;
 }
 

@@ -367,12 +367,22 @@ class Surveyor {
       KAPPA_CHECK_OK(lose_to_evidence(header, file, range));
       stop = true;
     }
+    // A sound header whose body rotted still says which batch it was: the place of a view behind it is known.
+    if (range.resume_hash == 0) range.resume_hash = last_lost_hash(header, file, range);
     report_lost(segment, range);
     tables_.lose();
     at = range.to;
     chain = {range.last, range.resume_hash};
     if (!segment.sealed) out_.tail_damaged = true;
     return {};
+  }
+
+  // What a batch behind the range would name as the one before it; 0 if no header says.
+  static std::uint64_t last_lost_hash(const SegmentHeader& header, Bytes file, const LostRange& range) {
+    for (auto lost = find_batch(file, header, range.from); lost && lost->at < range.to;
+         lost = find_batch(file, header, lost->at + kBatchAlignment))
+      if (lost->end() == range.to && lost->header.end_offset() == range.last) return lost->chain_hash();
+    return 0;
   }
 
   // Nothing whole follows: the log ends where W, or a header that can be read, says that it was durable.

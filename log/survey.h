@@ -25,7 +25,8 @@ struct LostRange {
   std::uint64_t from = 0, to = 0;   // File bytes.
   Offset first, last;               // May be equal: only control batches are lost.
   std::uint64_t previous_hash = 0;  // Of the batch before.
-  std::uint64_t resume_hash = 0;    // What the batch behind names as the one before it; 0: none follows.
+  std::uint64_t resume_hash = 0;    // What the batch behind names as the one before it, or the hash in the
+                                    // lost header if it is sound; 0: nothing says so.
   Timestamp append_time;            // Of the batch before.
   WriterEpoch epoch;                // Of a neighbour.
   std::string what;
