@@ -22,7 +22,7 @@ std::unexpected<Error> below_log_start(Offset offset, Offset start) {
   const std::string first = std::to_string(start.value());
   return fail(ErrorCode::kNotFound, 3010,
               "offset " + std::to_string(offset.value()) + " is below the log's start: retention removed it, "
-              "the first offset that is kept is " + first,
+              "or it was lost; the first offset that is kept is " + first,
               "begin at offset " + first + " or later, or at the start");
 }
 

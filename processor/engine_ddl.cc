@@ -123,7 +123,7 @@ Expected<StatementResult> EngineImpl::create_view(const CreateView& statement, s
   }
   if (from != Offset(0)) {
     result.notice += (result.notice.empty() ? "view \"" + statement.name + "\" is made" : std::string()) +
-                     " from offset " + std::to_string(from.value()) + " on: retention removed what is below";
+                     " from offset " + std::to_string(from.value()) + " on: the log has nothing below";
   }
   return result;
 }

@@ -166,7 +166,7 @@ Expected<StatementResult> query_stream(const Select& select, log::Log& log, Offs
   if (const Offset start = hold.offset(); start != Offset(0)) {
     // As of then is a question about events that are gone.
     if (end < start) return log::below_log_start(end, start);
-    result.notice = "the log begins at offset " + std::to_string(start.value()) + ": retention removed what is below";
+    result.notice = "the log begins at offset " + std::to_string(start.value()) + ": it has nothing below";
   }
   if (const auto topic = log.find_topic(scan.stream->topic)) {
     EventSource source(log, topic->id, hold.offset(), {&scan});
