@@ -81,6 +81,10 @@ class Repair {
     if (!found_.manifest) act("make MANIFEST anew from the segments");
     if (found_.tail_damaged)
       act("begin a new last segment at offset " + std::to_string(found_.end_offset.value()));
+    report_.definitions = found_.lost_definitions;
+    for (std::size_t id = 1; id < found_.state.topics.size(); ++id)
+      if (!found_.state.topics[id].name.empty()) report_.topics.push_back(found_.state.topics[id].name);
+    for (const auto& [key, record] : found_.state.system) report_.records.push_back(record);
     if (!found_.control)
       act("make CONTROL anew: the log then ends at offset " + std::to_string(found_.end_offset.value()) +
           ", whatever was behind it");

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "log/log.h"
+#include "log/survey.h"
 
 namespace kappa::log {
 
@@ -32,6 +33,9 @@ struct RepairReport {
   std::vector<std::string> damage;   // What the check found; empty: nothing to do, nothing was done.
   std::vector<std::string> actions;  // What was, or would be, done.
   std::vector<GapRange> lost;        // Offsets given up by it.
+  LostDefinitions definitions;       // Topics and system records given up by it.
+  std::vector<std::string> topics;   // Names of those that are left; the system topic is not one.
+  std::vector<SystemRecord> records;  // That are left, by key.
   std::vector<std::string> remaining;  // What a check finds afterwards; empty after success.
   bool done = false;
 };

@@ -24,6 +24,8 @@ class StateReplay {
   void lose();
   // The snapshot at the beginning of the segment, if there is one, is complete.
   void end_head();
+  // The tables are what the whole log up to here said before anything of it was lost.
+  [[nodiscard]] bool exact() const { return exact_; }
   [[nodiscard]] LogState take() { return std::move(state_); }
 
  private:

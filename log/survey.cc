@@ -287,6 +287,7 @@ class Surveyor {
       KAPPA_CHECK_OK(lose(segment, file, map.get(), chain, at, end, std::move(what), stop));
     }
     tables_.end_head();
+    healed();
     // The chain must lead on to what follows.
     if (end && !stop && at == end->at && end->hash && segment.lost.empty() && *end->hash != chain.header_hash &&
         last_batch.to == at && at > kSegmentHeaderBytes) {
@@ -330,6 +331,7 @@ class Surveyor {
           " were given up by a repair, " + segment.name() + " byte " + std::to_string(found.at));
     }
     tables_.apply(found);
+    healed();
   }
 
   // The damage at `at`: up to the next batch that verifies and can follow, or to the end.
@@ -370,6 +372,7 @@ class Surveyor {
     // A sound header whose body rotted still says which batch it was: the place of a view behind it is known.
     if (range.resume_hash == 0) range.resume_hash = last_lost_hash(header, file, range);
     report_lost(segment, range);
+    note_definitions(header, file, range);
     tables_.lose();
     at = range.to;
     chain = {range.last, range.resume_hash};
@@ -383,6 +386,39 @@ class Surveyor {
          lost = find_batch(file, header, lost->at + kBatchAlignment))
       if (lost->end() == range.to && lost->header.end_offset() == range.last) return lost->chain_hash();
     return 0;
+  }
+
+  // Bytes that are not verified are asked for nothing but names to show to somebody.
+  void note_definitions(const SegmentHeader& header, Bytes file, const LostRange& range) {
+    bool events_only = true;
+    std::uint64_t known_to = range.from;
+    for (auto lost = find_batch(file, header, range.from); lost && lost->at < range.to;
+         lost = find_batch(file, header, lost->at + kBatchAlignment)) {
+      const BatchKind kind = lost->header.kind;
+      // The tables need no snapshot as long as nothing was lost before it.
+      const bool needless = kind == BatchKind::kEvents || (kind == BatchKind::kSnapshot && tables_.exact());
+      events_only = events_only && lost->at == known_to && needless;
+      known_to = lost->end();
+      if (needless || kind == BatchKind::kGap) continue;
+      const auto bytes = batch_at(file, header, lost->at, false);
+      if (!bytes) continue;  // Cut off.
+      LogState read;
+      static_cast<void>(read.apply(bytes->header, bytes->body));
+      for (const TopicEntry& topic : read.topics)
+        if (!topic.name.empty()) out_.lost_definitions.topics.push_back(topic.name);
+      for (const auto& [key, record] : read.system) out_.lost_definitions.system_keys.push_back(key);
+    }
+    if (events_only && known_to == range.to) return;
+    std::vector<GapRange>& offsets = out_.lost_definitions.offsets;
+    if (!offsets.empty() && offsets.back().last == range.first)
+      offsets.back().last = range.last;
+    else
+      offsets.push_back({range.first, range.last});
+  }
+
+  // What a whole snapshot repeats is not lost.
+  void healed() {
+    if (tables_.exact()) out_.lost_definitions = {};
   }
 
   // Nothing whole follows: the log ends where W, or a header that can be read, says that it was durable.
@@ -473,6 +509,14 @@ class Surveyor {
     out_.end_offset = chain_.next_offset;
     out_.end_hash = chain_.header_hash;
     out_.state = tables_.take();
+    LostDefinitions& lost = out_.lost_definitions;
+    if (lost.offsets.empty()) lost = {};
+    std::erase_if(lost.topics, [&](const std::string& name) { return out_.state.topic_by_name.contains(name); });
+    std::erase_if(lost.system_keys, [&](const std::string& key) { return out_.state.system.contains(key); });
+    for (auto* names : {&lost.topics, &lost.system_keys}) {
+      std::ranges::sort(*names);
+      names->erase(std::ranges::unique(*names).begin(), names->end());
+    }
     out_.state.next_offset = chain_.next_offset;
     if (!out_.segments.empty() && !out_.tail_damaged &&
         (out_.segments.back().sealed || (footer_ends_ && !ended_))) {

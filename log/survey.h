@@ -51,6 +51,13 @@ struct SurveyedSegment {
   [[nodiscard]] bool misplaced() const { return file && *file != name(); }
 };
 
+// Topics and records of the system topic that may have been in lost batches and that nothing left repeats.
+struct LostDefinitions {
+  std::vector<GapRange> offsets;         // Where they were, if there were any. May be empty ranges.
+  std::vector<std::string> topics;       // Names, as far as the damaged bytes can be read: not verified.
+  std::vector<std::string> system_keys;  // The same of records.
+};
+
 struct Survey {
   LogId log_id;
   std::optional<Manifest> manifest;    // nullopt: missing or damaged.
@@ -65,6 +72,7 @@ struct Survey {
   std::uint64_t end_hash = 0;
   WriterEpoch epoch;  // The highest seen.
   LogState state;     // After all that is left.
+  LostDefinitions lost_definitions;
   std::vector<GapRange> gaps;          // Of earlier repairs.
   std::vector<std::string> damage;     // Findings, each with file, bytes and offsets as far as they exist.
   std::vector<std::string> warnings;   // Derived files, a torn tail.

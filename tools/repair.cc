@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "log/repair.h"
+#include "processor/lost_definitions.h"
 #include "tools/command.h"
 #include "tools/output.h"
 
@@ -38,6 +39,7 @@ int run(const RepairFlags& flags) {
   for (const log::GapRange& gap : report->lost)
     out.write(", offsets [" + std::to_string(gap.first.value()) + ", " + std::to_string(gap.last.value()) + ")");
   out.write("\n");
+  for (const std::string& text : processor::lost_definitions(*report, data / "views")) out.write(text + "\n");
   if (!report->done) {
     out.write("nothing was changed. A copy of the damaged files from a backup loses nothing; to go on without\n"
               "what is lost: kappa repair -d " + flags.directory + " --accept-loss\n");
@@ -60,6 +62,7 @@ void add_repair(CLI::App& app, int& status) {
   kappa repair -d ./kappa-data --accept-loss    # does it
 
 Checks the log while no server runs on it. What is lost is replaced by a gap over exactly the lost offsets;
+topics, streams and views that were defined there and nowhere else are named;
 everything else keeps its place, and the damaged bytes are kept beside the segments (damaged-*). What can be
 made anew from the rest costs nothing. Readers pass over a gap; `kappa status` and `kappa verify` list it.
 Exit 0: sound, or made sound. Killed in the middle, run it again.)");
