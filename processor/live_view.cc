@@ -16,6 +16,8 @@ namespace {
 constexpr TableId kFailuresTable = 255;
 // An applied offset that moved over other topics only is committed this rarely: it saves reading.
 constexpr std::chrono::seconds kOffsetOnlyInterval{30};
+// After the log could not be looked at.
+constexpr std::chrono::seconds kMarkRetryInterval{1};
 // Address space of a state to begin with; it grows on demand up to EngineOptions.state_bytes_max.
 constexpr std::uint64_t kMapBytesFirst = std::uint64_t{1} << 34;
 
@@ -36,13 +38,6 @@ Status remove_directory(const std::filesystem::path& directory) {
   std::filesystem::remove_all(directory, error);  // Also a file that stands in its place.
   if (error) return fail_errno(3302, "cannot remove " + directory.string(), error.value());
   return {};
-}
-
-// At the log's start the batch that a mark names is gone, and its epoch with it.
-bool same_prefix(const log::PrefixMark& log, const log::PrefixMark& state) {
-  if (log.writer_epoch == WriterEpoch(0) || state.writer_epoch == WriterEpoch(0))
-    return log.offset == state.offset && log.header_hash == state.header_hash;
-  return log == state;
 }
 
 // Whether a view's state can be made again from the log: everything but trouble with the disk.
@@ -109,7 +104,7 @@ std::optional<Error> LiveView::lost(const log::Log& log, Offset needed) const {
   const std::string first = std::to_string(start.value());
   return Error{ErrorCode::kNotFound, 2017,
                "view \"" + entry_->name + "\" cannot be rebuilt before offset " + first + ": it needs offset " +
-                   std::to_string(needed.value()) + ", and retention removed what is below " + first,
+                   std::to_string(needed.value()) + ", and the log has nothing below " + first,
                "DROP it and CREATE it again: it is then made from offset " + first + " on", 0, {}};
 }
 
@@ -156,15 +151,20 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
         why = "it is ahead of the log";
       } else if (auto error = lost(log, progress_.applied)) {
         opened = std::unexpected(std::move(*error));
-      } else if (const auto mark = log.mark(progress_.applied); !mark && mark.error().code == ErrorCode::kCorrupt) {
-        // The log cannot say any more which prefix this is. Making the view anew would end at the same
-        // damage and lose what it has, so it keeps its state, and goes on from there.
-        spdlog::warn("view \"{}\" keeps its state, its place in the log is damaged: {}", entry_->name,
+      } else if (const auto mark = log.mark(progress_.applied); !mark) {
+        // Damaged, missing, not readable now: the log cannot say which prefix this is, and that proves nothing
+        // against it. Making the view anew would lose what it has, so it keeps its state and goes on from there.
+        spdlog::warn("view \"{}\" keeps its state, its place in the log cannot be read: {}", entry_->name,
                      to_string(mark.error()));
-      } else if (!mark) {
-        why = "the log does not have its position: " + to_string(mark.error());
-      } else if (!same_prefix(*mark, progress_.mark)) {
-        why = "it was made from another log";
+      } else {
+        switch (log::compare_prefix(*mark, progress_.mark)) {
+          case log::PrefixMatch::kSame: break;
+          case log::PrefixMatch::kOther: why = "it was made from another log"; break;
+          case log::PrefixMatch::kUnknown:
+            spdlog::warn("view \"{}\" keeps its state, also what it has of events before offset {} that a repair of "
+                         "the log gave up", entry_->name, progress_.applied.value());
+            state_changed_ = !read_only;  // Commits its place by the name that it has now.
+        }
       }
     } else if (opened && read_only) {
       opened = fail(ErrorCode::kReadOnly, 2014, "view \"" + entry_->name + "\" has no state yet",
@@ -174,7 +174,8 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
   if (!why.empty()) {
     if (read_only) {
       opened = fail(ErrorCode::kCorrupt, 2016, "view \"" + entry_->name + "\" must be rebuilt: " + why,
-                    "start without --read-only; the log has everything");
+                    log.status().damage ? "it is rebuilt when the log is repaired: kappa repair"
+                                        : "start without --read-only");
     } else {
       spdlog::warn("view \"{}\" is rebuilt from the log: {}", entry_->name, why);
       return make_new(log, why);
@@ -282,8 +283,8 @@ std::uint64_t LiveView::generation() const {
 std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
   if (!store_) return std::nullopt;
   if (state_changed_) {
-    if (store_->active_bytes() > options_.overlay_bytes_max) return last_freeze_;
-    return last_freeze_ + std::chrono::milliseconds(options_.commit_interval_ms);
+    if (store_->active_bytes() > options_.overlay_bytes_max) return std::max(last_freeze_, freeze_not_before_);
+    return std::max(last_freeze_ + std::chrono::milliseconds(options_.commit_interval_ms), freeze_not_before_);
   }
   if (offset_changed_) return last_freeze_ + kOffsetOnlyInterval;
   return std::nullopt;
@@ -298,7 +299,13 @@ Expected<bool> LiveView::freeze(log::Log& log) {
   auto mark = log.mark(progress_.applied);
   if (!mark) {
     if (auto error = lost(log, progress_.applied)) return std::unexpected(std::move(*error));
-    return std::unexpected(std::move(mark).error());
+    const bool damaged = mark.error().code == ErrorCode::kCorrupt;
+    if (damaged || store_->active_bytes() > 2 * options_.overlay_bytes_max)
+      return std::unexpected(std::move(mark).error());
+    // No handle or memory to look at the log with: later, or at another place.
+    spdlog::warn("view \"{}\" waits with its commit: {}", entry_->name, to_string(mark.error()));
+    freeze_not_before_ = Clock::now() + kMarkRetryInterval;
+    return false;
   }
   progress_.mark = *mark;
   store_->begin_publish();

@@ -142,6 +142,7 @@ class LiveView {
   bool offset_changed_ = false;
   bool rebuilt_ = false;
   Clock::time_point last_freeze_ = Clock::now();
+  Clock::time_point freeze_not_before_{};  // The log could not name the place.
 
   mutable std::mutex mutex_;           // Guards the next five.
   log::Hold hold_;                     // Keeps the log from the committed offset on.

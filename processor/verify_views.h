@@ -1,7 +1,8 @@
 // The offline check of every view's state in a data directory (`kappa verify`): structure, checksums,
 // multiset hash, and that each state stands for a prefix of the log that is there. Changes nothing.
 //
-// States are derived: what is wrong with one costs a rebuild at the next start, never an event.
+// States are derived: what is wrong with one costs a rebuild at the next start, never an event. A view that the
+// log cannot make again, because it begins too late, is named as such.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ namespace kappa::processor {
 
 struct ViewsReport {
   std::uint64_t views = 0;
-  std::vector<std::string> damage;    // One line a view whose state will not be used.
+  std::vector<std::string> damage;    // One line a view whose state will not be used, or that has lost it for good.
   std::vector<std::string> warnings;  // States that could not be compared with the log.
 };
 

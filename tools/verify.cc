@@ -79,7 +79,7 @@ void add_verify(CLI::App& app, int& status) {
 
 Checks every segment, index and view of a data directory while no server runs on it; writes nothing.
 Exit 7 on damage, with the exact offsets. A damaged view is reported as well (exit 7): it costs no
-event, the next start rebuilds it from the log.)");
+event, the next start rebuilds it from the log, unless the log begins too late for that, which is said.)");
   command->add_option("-d,--data", flags->directory, "Data directory")->capture_default_str()->type_name("DIR");
   command->add_flag("-q,--quiet", flags->quiet, "Only findings and the summary");
   command->callback([flags, &status] { status = run(*flags); });

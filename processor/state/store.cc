@@ -79,6 +79,7 @@ LayeredStore::LayeredStore(std::unique_ptr<Tree> tree)
     : tree_(std::move(tree)), active_(std::make_shared<Overlay>()) {
   if (tree_) visible_ = tree_->meta().progress;
   committed_ = visible_.applied.value();
+  committed_hash_ = visible_.mark.header_hash;
 }
 LayeredStore::~LayeredStore() = default;
 
@@ -202,7 +203,8 @@ bool LayeredStore::freeze() {
   if (!tree_) return true;
   const std::unique_lock lock(mutex_);
   if (frozen_) return false;
-  if (active_->visible_count() == 0 && visible_.applied == committed() && visible_.applied != Offset{})
+  if (active_->visible_count() == 0 && visible_.applied == committed() && visible_.applied != Offset{} &&
+      visible_.mark.header_hash == committed_hash_)
     return true;
   frozen_ = std::exchange(active_, std::make_shared<Overlay>());
   frozen_progress_ = visible_;
@@ -235,6 +237,7 @@ Status LayeredStore::commit() {
   const std::unique_lock lock(mutex_);
   frozen_.reset();
   committed_.store(progress.applied.value(), std::memory_order_release);
+  committed_hash_ = progress.mark.header_hash;
   has_frozen_.store(false, std::memory_order_release);
   return {};
 }

@@ -92,6 +92,7 @@ class LayeredStore final : public StateStore {
   std::shared_ptr<const Overlay> frozen_;
   Progress visible_;
   Progress frozen_progress_;
+  std::uint64_t committed_hash_ = 0;  // Of the committed mark: a repair of the log may give its place another.
   std::uint64_t version_ = 0;
 
   // Of the processor thread.
