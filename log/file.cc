@@ -24,6 +24,7 @@ constexpr std::uint16_t kFileError = 3201;
 std::unexpected<Error> file_error(const char* what, const std::filesystem::path& path, int code) {
   auto error = fail_errno(kFileError, std::string(what) + " " + path.string(), code);
   if (code == ENOENT) error.error().code = ErrorCode::kNotFound;
+  if (out_of_handles(error.error())) error.error().code = ErrorCode::kFull;
   return error;
 }
 
@@ -194,6 +195,38 @@ class RealFile final : public File {
   std::filesystem::path path_;
 };
 
+class RealDirectory final : public Directory {
+ public:
+  RealDirectory(SystemCalls& calls, int descriptor, std::filesystem::path path)
+      : calls_(calls), descriptor_(descriptor), path_(std::move(path)) {}
+  RealDirectory(const RealDirectory&) = delete;
+  RealDirectory& operator=(const RealDirectory&) = delete;
+  ~RealDirectory() override { calls_.close(descriptor_); }
+
+  Status sync() override {
+    if (calls_.fsync(descriptor_) == 0) return {};
+    Status failed = file_error("fsync", path_, errno);
+    failed.error().code = ErrorCode::kIo;
+    return failed;
+  }
+
+ private:
+  SystemCalls& calls_;
+  int descriptor_;
+  std::filesystem::path path_;
+};
+
+// Of a file system that has nothing to keep open.
+class NamedDirectory final : public Directory {
+ public:
+  NamedDirectory(FileSystem& files, std::filesystem::path path) : files_(files), path_(std::move(path)) {}
+  Status sync() override { return files_.sync_directory(path_); }
+
+ private:
+  FileSystem& files_;
+  std::filesystem::path path_;
+};
+
 class RealFileSystem final : public FileSystem {
  public:
   explicit RealFileSystem(SystemCalls& calls) : calls_(calls) {}
@@ -228,16 +261,15 @@ class RealFileSystem final : public FileSystem {
   }
 
   Status sync_directory(const std::filesystem::path& path) override {
+    KAPPA_TRY(const auto directory, open_directory(path));
+    return directory->sync();
+  }
+
+  Expected<std::unique_ptr<Directory>> open_directory(const std::filesystem::path& path) override {
     const int descriptor =
         uninterrupted([&] { return calls_.open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); });
     if (descriptor < 0) return file_error("open", path, errno);
-    const int result = calls_.fsync(descriptor);
-    const int code = errno;
-    calls_.close(descriptor);
-    if (result == 0) return {};
-    Status failed = file_error("fsync", path, code);
-    failed.error().code = ErrorCode::kIo;
-    return failed;
+    return std::make_unique<RealDirectory>(calls_, descriptor, path);
   }
 
   Status create_directory(const std::filesystem::path& path) override {
@@ -287,6 +319,10 @@ Status File::write_zeros(std::uint64_t at, std::uint64_t bytes) {
 
 Status FileSystem::link(const std::filesystem::path& from, const std::filesystem::path&) {
   return fail(ErrorCode::kUnsupported, 3203, "no hard links for " + from.string());
+}
+
+Expected<std::unique_ptr<Directory>> FileSystem::open_directory(const std::filesystem::path& path) {
+  return std::make_unique<NamedDirectory>(*this, path);
 }
 
 Expected<std::string> FileSystem::read_whole(const std::filesystem::path& path, std::size_t bytes_max) {

@@ -3,8 +3,9 @@
 //
 // Promises of an implementation: pwritev() writes everything or fails (short writes and EINTR are
 // its business); nothing is durable before fdatasync() of the file (and sync_directory() for names).
-// Files and mappings may be used from several threads at once. Errors: kIo, kFull for ENOSPC and
-// EDQUOT, kNotFound for a missing file; the errno is in the error.
+// Files and mappings may be used from several threads at once. Errors: kIo, kFull for what may pass by
+// itself (ENOSPC, EDQUOT; EMFILE, ENFILE, ENOMEM: no descriptor or memory for one is left), kNotFound for a
+// missing file; the errno is in the error.
 #pragma once
 
 #include <sys/uio.h>
@@ -84,6 +85,14 @@ class File {
   }
 };
 
+// A directory that stays open: to sync it takes no descriptor, so it cannot fail for want of one.
+class Directory {
+ public:
+  virtual ~Directory() = default;
+  // As FileSystem::sync_directory(), but never kFull: every failure is final.
+  virtual Status sync() = 0;
+};
+
 enum class OpenMode : std::uint8_t {
   kRead,         // Must exist.
   kReadWrite,    // Must exist.
@@ -110,9 +119,13 @@ class FileSystem {
   // A second name for a file; `to` must not exist. Durable after sync_directory(). kUnsupported when the
   // file system (or a stand-in) has none for these two places: copy instead.
   virtual Status link(const std::filesystem::path& from, const std::filesystem::path& to);
-  // A failure is final, and never kFull, which callers take for a state that passes: names are not written
-  // anew before the next one.
+  // A failed sync is final, and never kFull, which callers take for a state that passes: names are not
+  // written anew before the next one. kFull: no descriptor was left to open the directory with, nothing was
+  // synced, it may be called again.
   virtual Status sync_directory(const std::filesystem::path& path) = 0;
+  // For who cannot wait for a descriptor. A file system that does not say otherwise gives one that calls
+  // sync_directory(), and must outlive it.
+  [[nodiscard]] virtual Expected<std::unique_ptr<Directory>> open_directory(const std::filesystem::path& path);
   // One level; no error if it exists already.
   virtual Status create_directory(const std::filesystem::path& path) = 0;
   // Names of the entries, sorted; kNotFound if the directory is missing.

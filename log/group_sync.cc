@@ -97,7 +97,7 @@ void LogImpl::sync_and_complete(std::vector<Group>& groups) {
         // In order: the segment before, the name of the new one, the new one.
         KAPPA_CHECK_OK(flush());
         dirty = nullptr;
-        KAPPA_CHECK_OK(files_.sync_directory(options_.directory));
+        KAPPA_CHECK_OK(directory_->sync());
       }
       if (group.bytes > 0) dirty = group.file.get();
     }

@@ -29,10 +29,12 @@ constexpr std::chrono::milliseconds kRoomInterval{10};
 constexpr std::uint16_t kClosedNumber = 3002;
 
 Error full_error(const Error& cause) {
+  const bool descriptors = out_of_handles(cause);
   return {ErrorCode::kFull,
           3004,
-          "no space for the log: " + cause.message,
-          "free some space; appends go on by themselves",
+          (descriptors ? "no descriptor for the log: " : "no space for the log: ") + cause.message,
+          descriptors ? "close connections, or raise the limit of open files; appends go on by themselves"
+                      : "free some space; appends go on by themselves",
           cause.system_errno,
           {}};
 }

@@ -200,6 +200,7 @@ class LogImpl final : public Log {
   std::shared_ptr<HoldTable> holds_;
   DiskReserve reserve_;
   std::unique_ptr<ControlFile> control_;
+  std::unique_ptr<Directory> directory_;  // Open for the log's life: a roll must not need a descriptor.
   std::unique_ptr<Preparer> preparer_;
   // Set once; a seal may ask for it at the same time.
   mutable std::mutex retention_mutex_;

@@ -134,6 +134,7 @@ Status LogImpl::start_writing(Recovered& recovered) {
   ControlPage current = *recovered.control;
   KAPPA_TRY(auto control, files_.open(options_.directory / kControlName, OpenMode::kReadWrite));
   control_ = std::make_unique<ControlFile>(std::move(control), current);
+  KAPPA_TRY(directory_, files_.open_directory(options_.directory));
   epoch_ = current.writer_epoch + 1;
   if (Status begun = begin_epoch(); !begun) {
     // A full disk (of a file system that copies on write) is no reason not to serve.
@@ -153,7 +154,11 @@ Status LogImpl::start_writing(Recovered& recovered) {
                          if (stalled_) return;  // The writer waits for room itself.
                          full_.reset();
                        },
-                       [this](Error error) { set_fatal(error); },
+                       [this](const Error& error) {
+                         std::lock_guard guard(queue_mutex_);
+                         if (full_ && !stalled_) full_ = error;
+                       },
+                       [this](const Error& error) { set_fatal(error); },
                        [this](std::uint64_t trimmed) {
                          bytes_on_disk_.fetch_sub(trimmed, std::memory_order_relaxed);
                          std::lock_guard guard(retention_mutex_);
@@ -189,7 +194,7 @@ void LogImpl::begin_retention() {
   if (read_only_ || !options_.retention.on()) return;
   std::lock_guard guard(retention_mutex_);
   if (retention_) return;
-  Retention::Parts parts{files_, options_.directory, id_, clock_, *preparer_, segments_, *holds_, {}, {}, {}, {}};
+  Retention::Parts parts{files_, options_.directory, id_, clock_, *preparer_, *directory_, segments_, *holds_, {}, {}, {}, {}};
   parts.other_bytes = [this] {
     const std::size_t sealed = preparer_->manifest().sealed.size();
     const std::size_t all = segments_.size();

@@ -100,6 +100,7 @@ Expected<LogImpl::Located> LogImpl::locate(Offset offset) {
 std::unexpected<Error> LogImpl::unreadable(Segment& segment, std::uint64_t at, std::string what) {
   const SegmentHeader& header = segment.header();
   const auto map = segment.mapping();
+  if (!map && out_of_handles(map.error())) return std::unexpected(map.error());
   const auto next = segments_.after(header.number);
   DamagedRange range = damaged_range(
       map ? (*map)->bytes() : Bytes{}, header, kSegmentHeaderBytes, at,
@@ -299,7 +300,8 @@ LogStatus LogImpl::status() const {
   }
   std::lock_guard guard(queue_mutex_);
   status.queue_bytes = queue_bytes_;
-  if (full_) status.full_reason = full_->message;
+  // What the reserve says now is newer than what an append was refused for.
+  if (full_ && status.full_reason.empty()) status.full_reason = full_->message;
   status.full = !status.full_reason.empty();
   return status;
 }

@@ -13,7 +13,7 @@ constexpr std::size_t kZeroPieceBytes = std::size_t{1} << 20;
 // Zeros are synced in steps: one sync of a whole segment would hold up a seal, and with it the roll
 // after next, and crowd the syncs that appends wait for.
 constexpr std::size_t kSyncPieceBytes = std::size_t{8} << 20;
-// How often a full disk is tried again.
+// How often a full disk, or a process without descriptors, is tried again.
 constexpr std::chrono::milliseconds kRetryInterval{200};
 constexpr std::string_view kPreparedPrefix = "prepared-";
 constexpr const char* kReadySuffix = ".ready";
@@ -225,7 +225,7 @@ void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
       return {};
     };
     Status done = work();
-    if (!done && done.error().code != ErrorCode::kFull) events_.failed(done.error());
+    if (!done) (done.error().code == ErrorCode::kFull ? events_.still_full : events_.failed)(done.error());
     lock.lock();
     if (!done) {
       seal_error_ = std::move(done).error();
@@ -262,6 +262,7 @@ void Preparer::prepare_one(std::unique_lock<std::mutex>& lock) {
   }
   lock.unlock();
   auto made = leftover.empty() ? make(options_.segment_bytes, true) : reuse(leftover);
+  if (!made && leftover.empty() && made.error().code == ErrorCode::kFull) events_.still_full(made.error());
   lock.lock();
   if (made) {
     prepared_.push_back(std::move(*made));

@@ -49,14 +49,17 @@ class Preparer {
   struct Events {
     // There is room again: after take() or wait_sealed() failed for lack of it, or watch_space().
     std::function<void()> space_returned;
-    std::function<void(Error)> failed;                  // A seal failed for good.
+    // A file cannot be made, or a segment not be sealed, for this kFull; it is tried again. Tells what the
+    // matter is now, whatever it was when an append was refused for it.
+    std::function<void(const Error&)> still_full;
+    std::function<void(const Error&)> failed;           // A seal failed for good.
     std::function<void(std::uint64_t trimmed)> sealed;  // A segment was sealed, and became so much smaller.
   };
   Preparer(Options options, Manifest manifest, Events events);
   ~Preparer();  // Finishes queued seals, gives up a file in preparation.
 
   // A ready file of at least `bytes_min`; waits for one. Larger ones than usual are made here.
-  // Errors: kFull, kIo.
+  // Errors: kFull (of space or descriptors), kIo.
   [[nodiscard]] Expected<PreparedFile> take(std::uint64_t bytes_min);
 
   // A file from take() that was not used after all; what was written to it does not matter.

@@ -236,7 +236,7 @@ Status Retention::remove(const Manifest& manifest, std::size_t count) {
   // Files that stay behind are the next opening's: the manifest does not list them any more. A failed sync
   // may have been about a name that an append waits for.
   if (!left) spdlog::warn("log: removed segments leave files behind: {}", to_string(left.error()));
-  KAPPA_CHECK_OK(parts_.files.sync_directory(parts_.directory));
+  KAPPA_CHECK_OK(parts_.names.sync());
   if (ages_) ages_->removed_before(first_kept);
   parts_.removed(bytes);
   spdlog::info("log: retention removed {} segments, the log begins at offset {}", count, start.value());

@@ -51,6 +51,7 @@ class Retention {
     LogId id;
     Clock& clock;
     Preparer& preparer;
+    Directory& names;  // Of `directory`.
     SegmentList& segments;
     HoldTable& holds;
     // Bytes of segments that are not sealed.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ namespace {
 
 constexpr milliseconds kAcceptBackoff{100};
 constexpr int kBacklog = 4'096;
+// Connections leave so many descriptors to the log and the views, which need some for every new file.
+constexpr rlim_t kDescriptorReserve = 64;
 // Passes of the event loop that may join one group of appends; each costs about a microsecond.
 constexpr unsigned kGatherPassesMax = 8;
 
@@ -95,7 +98,8 @@ void Core::accept() {
 void Core::accepted(boost::system::error_code error, Tcp::socket socket) {
   if (draining_ || error == asio::error::operation_aborted) return;
   if (!error) {
-    if (connections_.size() >= options_.connections_max) {
+    const bool scarce = descriptors_scarce(socket.native_handle());
+    if (connections_.size() >= options_.connections_max || scarce) {
       ++refused_total_;
       std::string frame;
       encode(fail(ErrorCode::kBusy, 4004, "too many connections", "try again later").error(), 0, frame);
@@ -103,6 +107,7 @@ void Core::accepted(boost::system::error_code error, Tcp::socket socket) {
       socket.non_blocking(true, ignored);
       socket.write_some(asio::buffer(frame), ignored);
     } else {
+      scarce_said_ = false;
       ++connections_total_;
       const std::uint64_t id = next_connection_++;
       auto connection = std::make_shared<Connection>(*this, std::move(socket), id);
@@ -124,6 +129,18 @@ void Core::accepted(boost::system::error_code error, Tcp::socket socket) {
     return;
   }
   accept();  // The client went away before it was accepted.
+}
+
+// The system gives the lowest free number: all below `newest` are taken.
+bool Core::descriptors_scarce(int newest) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
+  const rlim_t reserve = std::min(kDescriptorReserve, limit.rlim_cur / 2);
+  if (static_cast<rlim_t>(newest) < limit.rlim_cur - reserve) return false;
+  if (!std::exchange(scarce_said_, true))
+    spdlog::warn("no more connections: of the {} files this process may have open, {} are kept for the data",
+                 limit.rlim_cur, reserve);
+  return true;
 }
 
 void Core::refuse_one() {

@@ -77,6 +77,7 @@ class Core {
   void accept();
   void accepted(boost::system::error_code error, Tcp::socket socket);
   void refuse_one();
+  [[nodiscard]] bool descriptors_scarce(int newest);
   void schedule_pass();
   void end_of_pass();
   void flush_dirty();
@@ -110,6 +111,7 @@ class Core {
   boost::asio::steady_timer drain_timer_{io_};
   std::string address_;
   int spare_fd_ = -1;  // Given up for a moment to refuse a client when descriptors run out.
+  bool scarce_said_ = false;
   std::shared_ptr<Mailbox> mailbox_;
   Mailbox::Contents delivered_;
   boost::unordered_flat_map<std::uint64_t, std::shared_ptr<Connection>> connections_;

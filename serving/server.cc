@@ -2,7 +2,9 @@
 
 #include <pthread.h>
 
+#include <boost/system/system_error.hpp>
 #include <future>
+#include <system_error>
 #include <thread>
 
 #include "serving/core.h"
@@ -46,9 +48,20 @@ class ServerImpl final : public Server {
 }  // namespace
 
 Expected<std::unique_ptr<Server>> Server::start(ServerOptions options, log::Log& log, processor::Engine& engine) {
-  auto server = std::make_unique<ServerImpl>(std::move(options), log, engine);
-  KAPPA_CHECK_OK(server->start());
-  return server;
+  // The event loop and the threads say with an exception that the system has none left for them.
+  const auto refused = [](const std::exception& error) {
+    return fail(ErrorCode::kIo, 4009, std::string("cannot begin to serve: ") + error.what(),
+                "raise the limits of open files and of threads (ulimit -n, ulimit -u)");
+  };
+  try {
+    auto server = std::make_unique<ServerImpl>(std::move(options), log, engine);
+    KAPPA_CHECK_OK(server->start());
+    return server;
+  } catch (const boost::system::system_error& error) {
+    return refused(error);
+  } catch (const std::system_error& error) {
+    return refused(error);
+  }
 }
 
 }  // namespace kappa::serving

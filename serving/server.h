@@ -34,7 +34,8 @@ struct ServerOptions {
 class Server {
  public:
   // Binds and starts the threads. kInvalid 4001 address, kIo 4002 (in use), kUnsupported 4003
-  // (not loopback: needs TLS and tokens, which this version does not have).
+  // (not loopback: needs TLS and tokens, which this version does not have), kIo 4009 (no descriptors or
+  // threads are left).
   [[nodiscard]] static Expected<std::unique_ptr<Server>> start(ServerOptions options, log::Log& log,
                                                                processor::Engine& engine);
   // As drain(0).

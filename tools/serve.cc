@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -58,6 +59,23 @@ std::optional<Error> wait_for_end(const sigset_t& signals, log::Log& log) {
   }
 }
 
+// Every connection, segment and view takes a descriptor: as many as the system lets us have. The soft limit
+// is often 1024 for the sake of programs that cannot count further.
+Status prepare_descriptors() {
+  constexpr rlim_t kDescriptorsMin = 128;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
+  if (limit.rlim_cur != limit.rlim_max) {
+    const rlimit raised{limit.rlim_max, limit.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  if (limit.rlim_cur >= kDescriptorsMin) return {};
+  return fail(ErrorCode::kUnsupported, 4009,
+              "this process may have " + std::to_string(limit.rlim_cur) + " files open, and a server needs " +
+                  std::to_string(kDescriptorsMin),
+              "raise the hard limit (ulimit -Hn), for example to 65536");
+}
+
 Status prepare_directory(const ServeOptions& options) {
   std::error_code error;
   std::filesystem::path missing = std::filesystem::absolute(options.data / "", error).parent_path();
@@ -75,6 +93,7 @@ Status prepare_directory(const ServeOptions& options) {
 }
 
 Status serve(const ServeOptions& options, const sigset_t& signals) {
+  KAPPA_CHECK_OK(prepare_descriptors());
   KAPPA_CHECK_OK(prepare_directory(options));
   log::LogOptions log_options;
   log_options.directory = options.data / "log";

@@ -178,11 +178,26 @@ TEST_F(DiskFull, TheReserveRefusesAppendsBeforeTheDiskIsFullAndTheyResumeByThems
   EXPECT_TRUE(log->status().full);
   EXPECT_NE(log->status().full_reason.find("reserved"), std::string::npos) << log->status().full_reason;
   EXPECT_EQ(log->status().disk_free_bytes, 999'999u);
+  disk_.free = 17;
+  EXPECT_EQ(log->status().full_reason.substr(0, 18), "17 bytes are free,") << "the reason is the present one";
   EXPECT_EQ(read_values(*log), acknowledged_);
   EXPECT_FALSE(log->fatal_error());
   disk_.free = 2'000'000;
   expect_works_again(*log);
   expect_kept(std::move(log));
+}
+
+TEST_F(DiskFull, TheReasonFollowsWhatASegmentWouldTake) {
+  options_.disk_reserve_bytes = 1'000'000;
+  options_.prepared_segments = 0;
+  auto log = open();
+  disk_.free = 1'000'001;  // Enough for the reserve, not for a segment.
+  expect_refused_as_full(append_until_refused(*log));
+  disk_.free = 1'000'002;
+  until([&] { return log->status().full_reason.starts_with("1000002 bytes are free"); });
+  EXPECT_NE(append_one(*log).error().message.find("1000002 bytes"), std::string::npos);
+  disk_.free = kPlenty;
+  expect_works_again(*log);
 }
 
 TEST_F(DiskFull, TheDefaultReserveGrowsWithTheFileSystemWithinBounds) {

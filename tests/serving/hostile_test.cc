@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "proto/crc32.h"
@@ -320,7 +321,10 @@ TEST(Bounds, TooManyConnectionsAreToldSo) {
 
 TEST(Bounds, RunningOutOfDescriptorsRefusesAndRecovers) {
   Fixture fixture;
+  const std::size_t idle = open_descriptors();
   EXPECT_TRUE(fixture.healthy());
+  // The server's end of that connection would be given to the next.
+  while (open_descriptors() > idle) std::this_thread::yield();
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit tight = before;
@@ -339,6 +343,70 @@ TEST(Bounds, RunningOutOfDescriptorsRefusesAndRecovers) {
   for (const int fd : taken) ::close(fd);
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   EXPECT_TRUE(fixture.healthy());
+}
+
+TEST(Bounds, ConnectionsLeaveDescriptorsToTheLog) {
+  Fixture fixture;
+  EXPECT_TRUE(fixture.healthy());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit tight = before;
+  tight.rlim_cur = 256;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+  std::vector<std::unique_ptr<Wire>> taken;
+  std::optional<Error> refused;
+  while (taken.size() < 256 && !refused) {
+    auto wire = std::make_unique<Wire>(fixture.address());
+    std::string hello;
+    encode(HelloMessage{1, 1, kFeatureZstd, "test"}, 1, hello);
+    wire->send(hello);
+    const auto answer = wire->frame();
+    ASSERT_TRUE(answer);
+    if (answer->header.type == FrameType::kError) {
+      refused = answer->error();
+    } else {
+      taken.push_back(std::move(wire));
+    }
+  }
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->number, 4004);
+  EXPECT_GT(taken.size(), 50u);
+  // What the log may still open.
+  std::vector<int> left;
+  for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) left.push_back(fd);
+  EXPECT_GE(left.size(), 60u);
+  for (const int fd : left) ::close(fd);
+  taken.clear();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(fixture.healthy());
+}
+
+TEST(Listen, WithoutDescriptorsIsAnErrorAndNoException) {
+  FakeLog log;
+  FakeEngine engine;
+  serving::ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit tight = before;
+  tight.rlim_cur = 256;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+  std::vector<int> taken;
+  for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) taken.push_back(fd);
+  // However many are left, it starts or says why not.
+  bool started = false;
+  for (int free = 0; free < 40 && !started && !taken.empty(); ++free) {
+    const auto server = serving::Server::start(options, log, engine);
+    started = server.has_value();
+    if (!started) {
+      EXPECT_TRUE(server.error().number == 4009 || server.error().number == 4002) << to_string(server.error());
+    }
+    ::close(taken.back());
+    taken.pop_back();
+  }
+  EXPECT_TRUE(started);
+  for (const int fd : taken) ::close(fd);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST(Bounds, AFullAppendQueueMakesClientsWait) {
