@@ -176,6 +176,15 @@ class RealFile final : public File {
     return std::make_shared<const RealMapping>(calls_, base, bytes);
   }
 
+  Expected<bool> has_name(const std::filesystem::path& path) override {
+    struct stat own{};
+    struct stat named{};
+    if (calls_.fstat(descriptor_, &own) != 0) return file_error("stat", path_, errno);
+    if (::stat(path.c_str(), &named) == 0) return own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+    if (errno == ENOENT) return false;
+    return file_error("stat", path, errno);
+  }
+
   void forget_cache() override {
     // Only advice: a file system that ignores it is as right as one that follows.
     static_cast<void>(::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_DONTNEED));

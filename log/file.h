@@ -62,6 +62,12 @@ class File {
   virtual Status truncate(std::uint64_t bytes) = 0;
   [[nodiscard]] virtual Expected<std::uint64_t> size() = 0;
   [[nodiscard]] virtual Expected<std::shared_ptr<const Mapping>> map() = 0;
+  // Whether `path` leads to this very file, which somebody else may have removed or replaced. Where nobody
+  // else has a hand in the files: true.
+  [[nodiscard]] virtual Expected<bool> has_name(const std::filesystem::path& path) {
+    static_cast<void>(path);
+    return true;
+  }
   // Advice: the system may give the memory that caches this file to others. Content does not change;
   // pages that are mapped or not yet on disk stay.
   virtual void forget_cache() {}

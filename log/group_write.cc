@@ -292,8 +292,11 @@ Status LogImpl::roll(std::uint64_t bytes_needed, Group& group) {
   active_->close_at(write_at_);
   group.seal_before = SealJob{active_, active_file_};
   bytes_on_disk_.fetch_add(prepared.bytes, std::memory_order_relaxed);
-  active_ = next;
-  active_file_ = std::move(prepared.file);
+  {
+    std::lock_guard guard(state_mutex_);
+    active_ = next;
+    active_file_ = std::move(prepared.file);
+  }
   write_at_ = kSegmentHeaderBytes;
   capacity_ = prepared.bytes;
   segments_.add(std::move(next));

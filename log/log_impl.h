@@ -175,6 +175,7 @@ class LogImpl final : public Log {
   bool build(std::deque<Pending>& work, Group& group, Gather& gather);
   void settle(Pending& pending, Group& group, Expected<AppendAck> result);
   Status roll(std::uint64_t bytes_needed, Group& group);
+  void look_at_active();
   // log_query.cc.
   template <class Ask>
   auto over_kept(Ask ask) -> decltype(ask());
@@ -210,9 +211,10 @@ class LogImpl final : public Log {
   LogState state_;                 // As written (reserved).
   SystemRecords durable_records_;  // As durable.
 
-  // Writer role.
+  // Writer role; these two change under state_mutex_, for look_at_active().
   std::shared_ptr<Segment> active_;
   std::shared_ptr<File> active_file_;
+  std::uint64_t nameless_ = 0;  // look_at_active(): the segment that was found without its name.
   std::uint64_t write_at_ = 0;
   std::uint64_t capacity_ = 0;
   std::uint64_t previous_hash_ = 0;

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include "log/log_impl.h"
+#include "log/lost_name.h"
 
 namespace kappa::log {
 namespace {
@@ -113,7 +114,8 @@ LogImpl::LogImpl(LogOptions options, std::unique_ptr<File> lock, Recovered& reco
       recovery_segments_scanned_(recovered.segments_scanned),
       recovery_bytes_read_(recovered.bytes_read),
       gaps_(std::move(recovered.gaps)),
-      scrub_({files_, segments_, damaged_, clock_, options_.scrub_bytes_per_second, !damage_.has_value()}),
+      scrub_({files_, segments_, damaged_, clock_, options_.scrub_bytes_per_second, !damage_.has_value(),
+              [this] { look_at_active(); }}),
       holds_(std::make_shared<HoldTable>(recovered.manifest.log_start)),
       reserve_(files_, options_.directory, options_.disk_reserve_bytes),
       state_(std::move(recovered.state)) {
@@ -142,7 +144,10 @@ Status LogImpl::start_writing(Recovered& recovered) {
     full_ = begun.error();
   }
   KAPPA_TRY(auto active, files_.open(active_->path(), OpenMode::kReadWrite));
-  active_file_ = std::move(active);
+  {
+    std::lock_guard guard(state_mutex_);  // The scrub looks at it.
+    active_file_ = std::move(active);
+  }
   KAPPA_TRY(capacity_, active_file_->size());
   KAPPA_CHECK_OK(remove_leftovers(files_, options_.directory, recovered.manifest));
   preparer_ = std::make_unique<Preparer>(
@@ -159,6 +164,7 @@ Status LogImpl::start_writing(Recovered& recovered) {
                          if (full_ && !stalled_) full_ = error;
                        },
                        [this](const Error& error) { set_fatal(error); },
+                       [this](const Segment& segment) { damaged_.forget(segment.header().number); },
                        [this](std::uint64_t trimmed) {
                          bytes_on_disk_.fetch_sub(trimmed, std::memory_order_relaxed);
                          std::lock_guard guard(retention_mutex_);
@@ -230,6 +236,11 @@ LogImpl::~LogImpl() {
   }
   sync_wake_.notify_all();
   if (sync_thread_.joinable()) sync_thread_.join();
+  if (active_file_ && !fatal_error() && !has_its_name(*active_file_, *active_)) {
+    if (const auto written = write_back(files_, *active_file_, *active_); !written)
+      spdlog::error("log: {} was removed or replaced and cannot be written back: {}", active_->path().string(),
+                    to_string(written.error()));
+  }
   // A clean end leaves nothing to doubt: W is the end.
   if (control_ && epoch_begun_ && !fatal_error()) {
     if (Status stored = control_->write(durable_position(), durable_end()); !stored)

@@ -1,7 +1,12 @@
 // Questions about the log that need no reader: topics, producers, times, marks, status.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "log/log_impl.h"
+#include "log/lost_name.h"
 
 namespace kappa::log {
 namespace {
@@ -109,6 +114,27 @@ std::unexpected<Error> LogImpl::unreadable(Segment& segment, std::uint64_t at, s
   range.what = map ? std::move(what) : map.error().message;
   damaged_.add(range);
   return std::unexpected(damage_error(range));
+}
+
+// The scrub's. A file that is gone would only be missed at the next opening.
+void LogImpl::look_at_active() {
+  std::shared_ptr<Segment> segment;
+  std::shared_ptr<File> file;
+  const auto look = [&] {
+    std::lock_guard guard(state_mutex_);
+    return std::pair(active_, active_file_);
+  };
+  std::tie(segment, file) = look();
+  if (!file || has_its_name(*file, *segment)) return;
+  const std::uint64_t end = file_byte(segment->header(), durable_position());
+  const Offset end_offset = durable_end();
+  if (look().first != segment) return;  // It is sealed: then the preparer looks.
+  const SegmentHeader& header = segment->header();
+  DamagedRange range{segment->path().filename().string(), header.number, 0, end, header.base_offset, end_offset,
+                     "the file was removed or replaced while it was written; it is written back when it is full "
+                     "or when the server is stopped"};
+  if (std::exchange(nameless_, header.number) != header.number) spdlog::error("log: {}", describe(range));
+  damaged_.add(std::move(range));
 }
 
 // Retention may take segments away while one is looked at: then the question is asked again.

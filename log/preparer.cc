@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "log/lost_name.h"
+
 namespace kappa::log {
 namespace {
 
@@ -213,10 +215,17 @@ Status Preparer::change_manifest(const std::function<void(Manifest&)>& change) {
 
 void Preparer::seal_queued(std::unique_lock<std::mutex>& lock) {
   while (!seals_.empty()) {
-    const SealJob job = seals_.front();
+    SealJob job = seals_.front();
     lock.unlock();
     std::uint64_t trimmed = 0;
     const auto work = [&]() -> Status {
+      if (!has_its_name(*job.file, *job.segment)) {
+        KAPPA_TRY(job.file, write_back(options_.files, *job.file, *job.segment));
+        events_.written_back(*job.segment);
+        lock.lock();
+        seals_.front().file = job.file;  // Should the rest be tried again.
+        lock.unlock();
+      }
       KAPPA_TRY(const std::uint64_t before, job.file->size());
       KAPPA_TRY(const ManifestEntry entry, seal_segment(options_.files, job));
       KAPPA_CHECK_OK(change_manifest([&](Manifest& next) { next.sealed.push_back(entry); }));

@@ -53,6 +53,7 @@ class Preparer {
     // matter is now, whatever it was when an append was refused for it.
     std::function<void(const Error&)> still_full;
     std::function<void(const Error&)> failed;           // A seal failed for good.
+    std::function<void(const Segment&)> written_back;   // It had lost its name (log/lost_name.h).
     std::function<void(std::uint64_t trimmed)> sealed;  // A segment was sealed, and became so much smaller.
   };
   Preparer(Options options, Manifest manifest, Events events);

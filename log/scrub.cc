@@ -171,6 +171,7 @@ void Scrub::finish_segment() {
 
 std::uint64_t Scrub::step(std::uint64_t bytes) {
   std::lock_guard lock(mutex_);
+  options_.look_at_active();
   const std::int64_t now = options_.clock.now().value();
   if (!in_pass_) {
     const bool due = status_.passes == 0 || now < pass_began_ || now - pass_began_ >= kPassInterval;

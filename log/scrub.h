@@ -8,6 +8,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -33,8 +34,10 @@ class Scrub {
     std::uint64_t bytes_per_second;  // 0: only step() does anything.
     // A segment that is found sound loses its entries in the registry; not if the log was refused.
     bool may_clear;
+    // Runs with every step: is the file that is being written still what its name leads to?
+    std::function<void()> look_at_active;
   };
-  explicit Scrub(Options options) : options_(options) {}
+  explicit Scrub(Options options) : options_(std::move(options)) {}
 
   // Reads about `bytes` more (whole batches). The bytes read; 0 if no pass is due or nothing is sealed.
   std::uint64_t step(std::uint64_t bytes);
