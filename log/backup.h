@@ -81,8 +81,8 @@ struct BackupReport {
 
 // Backs up every event that was acknowledged before the call. Every batch that is not in an earlier
 // backup already is verified on the way, so rot is reported, not kept. Durable on return.
-// Errors: kNotFound 3011 (no log), kCorrupt 3183 (damage in the log; names file, bytes, offsets),
-// kInvalid 3184 (the target or base is a backup of another log or of another history of it), kExists
+// Errors: kNotFound 3011 (no log), kCorrupt 3112 (files of one, but no manifest), kCorrupt 3183 (damage in
+// the log; names file, bytes, offsets), kInvalid 3184 (the target or base is a backup of another log or of another history of it), kExists
 // 3185 (the target holds something else), kBusy 3186 (another backup writes there, or the log changes too
 // fast), kTimeout 3187 (the server does not make its batches durable), kIo, kFull.
 [[nodiscard]] Expected<BackupReport> make_backup(const BackupOptions& options);

@@ -15,6 +15,8 @@
 #include <thread>
 #include <utility>
 
+#include "log/missing_log.h"
+
 namespace kappa::log {
 namespace {
 
@@ -109,7 +111,7 @@ class Picture {
   Expected<std::string> manifest_bytes() {
     auto bytes = files_.read_whole(log_ / kManifestName, kManifestBytesMax);
     if (!bytes && bytes.error().code == ErrorCode::kNotFound)
-      return fail(ErrorCode::kNotFound, 3011, "no log in " + log_.string());
+      return std::unexpected(without_manifest(files_, log_));
     return bytes;
   }
 
@@ -230,8 +232,11 @@ namespace {
 // meanwhile must not be refused because of a backup.
 Expected<bool> is_stopped(FileSystem& files, const std::filesystem::path& log) {
   const auto lock = files.open(log / kLockName, OpenMode::kRead);
-  if (!lock && lock.error().code == ErrorCode::kNotFound)
-    return fail(ErrorCode::kNotFound, 3011, "no log in " + log.string());
+  if (!lock && lock.error().code == ErrorCode::kNotFound) {
+    // A log whose lock alone was deleted is a log; what was opened says so.
+    const auto manifest = files.open(log / kManifestName, OpenMode::kRead);
+    if (!manifest && manifest.error().code == ErrorCode::kNotFound) return std::unexpected(without_manifest(files, log));
+  }
   if (!lock) return std::unexpected(lock.error());
   return (*lock)->lock(false);
 }

@@ -35,7 +35,7 @@ struct BackupSource {
 
 // Everything acknowledged before the call is below `end`, and everything below `end` is durable in the
 // log. Waits up to `patience_ms` for a live server to make its last batches durable. Errors: kNotFound
-// 3011, kCorrupt 3183, kBusy 3186, kTimeout 3187, kUnsupported 3103, kIo.
+// 3011, kCorrupt 3112 (no manifest) and 3183, kBusy 3186, kTimeout 3187, kUnsupported 3103, kIo.
 [[nodiscard]] Expected<BackupSource> read_backup_source(FileSystem& files, const std::filesystem::path& log,
                                                         std::uint32_t patience_ms);
 

@@ -58,6 +58,7 @@ struct RetentionLimits {
 
 struct LogOptions {
   std::filesystem::path directory;  // Created if missing (its parent must exist).
+  bool create = true;  // False: a directory without a log is kNotFound 3011, and nothing is made there.
   std::size_t segment_bytes = limits::kSegmentBytesDefault;  // [kSegmentBytesMin, kSegmentBytesMax].
   Durability durability = Durability::kSync;
   // Zero-written segments kept ready for the writer, 0..8. More smooths bursts, costs disk.
@@ -242,7 +243,8 @@ struct LogStatus {
 class Log {
  public:
   // Locks the directory, recovers, prepares. Errors: kBusy 3001 (another process holds the lock),
-  // kIo, kCorrupt (only when not even reading is possible), kUnsupported 3103 (newer format).
+  // kNotFound 3011 (no log there, and none is to be made), kIo, kCorrupt (only when not even reading is
+  // possible; 3112: files of a log, but no manifest), kUnsupported 3103 (newer format).
   // Rot does not fail: the log opens read-only and status().damage says what.
   [[nodiscard]] static Expected<std::unique_ptr<Log>> open(LogOptions options);
   virtual ~Log() = default;  // Drains, syncs, stops its threads.

@@ -3,6 +3,7 @@
 
 #include "log/log_impl.h"
 #include "log/lost_name.h"
+#include "log/missing_log.h"
 
 namespace kappa::log {
 namespace {
@@ -17,6 +18,21 @@ struct SystemClock final : Clock {
 Clock& system_clock() {
   static SystemClock clock;
   return clock;
+}
+
+// Whether creation got as far as the manifest: no segment has ever had its name.
+Expected<bool> no_segment_yet(FileSystem& files, const std::filesystem::path& directory) {
+  KAPPA_TRY(const auto names, files.list(directory));
+  for (const std::string& name : names)
+    if (parse_segment_name(name)) return false;
+  const auto control = files.read_whole(directory / kControlName, 4 * kControlPageBytes);
+  if (!control && control.error().code != ErrorCode::kNotFound) return std::unexpected(control.error());
+  // Creation leaves a control file that tells of nothing. Any other means that a log was here.
+  const auto page = control ? decode_control(as_bytes(*control)) : std::nullopt;
+  if (!page || page->watermark != LogPosition(0) || page->writer_epoch != WriterEpoch(0)) return false;
+  KAPPA_TRY(const std::string bytes, files.read_whole(directory / kManifestName, kManifestBytesMax));
+  const auto manifest = decode_manifest(bytes);
+  return manifest && manifest->sealed.empty();
 }
 
 }  // namespace
@@ -43,7 +59,15 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
     return fail(ErrorCode::kInvalid, 3021, "the hard limit of retention is below its limit, or its age is negative");
   // Zero pieces and pages line up.
   options.segment_bytes = (options.segment_bytes + 4095) / 4096 * 4096;
-  if (!options.read_only) KAPPA_CHECK_OK(files.create_directory(options.directory));
+  const bool may_create = options.create && !options.read_only;
+  if (may_create) {
+    KAPPA_CHECK_OK(files.create_directory(options.directory));
+  } else if (const auto there = files.open(options.directory / kManifestName, OpenMode::kRead); !there) {
+    // Not even a lock is left where no log is.
+    Error none = there.error();
+    if (none.code == ErrorCode::kNotFound) none = without_manifest(files, options.directory);
+    if (none.number == kNoLog) return std::unexpected(std::move(none));
+  }
   KAPPA_TRY(auto lock, files.open(options.directory / kLockName,
                                   options.read_only ? OpenMode::kRead : OpenMode::kCreate));
   KAPPA_TRY(bool locked, lock->lock(!options.read_only));
@@ -63,33 +87,18 @@ Expected<std::unique_ptr<Log>> Log::open(LogOptions options) {
       if (is_prepared_name(name)) KAPPA_CHECK_OK(files.unlink(options.directory / name));
     recovered = recover(files, options.directory, false);
   }
-  if (!recovered && !options.read_only) {
-    // Nothing there yet, or a creation that a crash cut short: no segment has ever had its name.
-    KAPPA_TRY(const auto names, files.list(options.directory));
-    bool any_segment = false;
-    for (const std::string& name : names) any_segment = any_segment || parse_segment_name(name).has_value();
-    // Creation leaves a control file that tells of nothing. Any other means that a log was here.
-    const auto control = files.read_whole(options.directory / kControlName, 4 * kControlPageBytes);
-    if (!control && control.error().code != ErrorCode::kNotFound) return std::unexpected(control.error());
-    const auto page = control ? decode_control(as_bytes(*control)) : std::nullopt;
-    bool fresh = page && page->watermark == LogPosition(0) && page->writer_epoch == WriterEpoch(0);
-    if (recovered.error().code == ErrorCode::kNotFound) {
-      fresh = fresh || !control;
-    } else if (recovered.error().number == 3114) {
-      KAPPA_TRY(const std::string bytes,
-                files.read_whole(options.directory / kManifestName, kManifestBytesMax));
-      const auto manifest = decode_manifest(bytes);
-      fresh = fresh && manifest && manifest->sealed.empty();
-    } else {
-      fresh = false;
+  if (!recovered) {
+    Error error = std::move(recovered).error();
+    bool unfinished = false;  // Nothing there yet, or a creation that a crash cut short.
+    if (error.number == kNoLog) {
+      error = without_manifest(files, options.directory);
+      unfinished = error.number == kNoLog;
+    } else if (error.number == 3114) {
+      KAPPA_TRY(unfinished, no_segment_yet(files, options.directory));
+    } else if (error.number == 3112 && error.hint.empty()) {
+      error.hint = "`kappa verify` shows what is there, `kappa repair` can make the manifest anew from it";
     }
-    if (any_segment || !fresh) {
-      if (recovered.error().code == ErrorCode::kNotFound)
-        return fail(ErrorCode::kCorrupt, 3112,
-                    "there are files of a log but no manifest in " + options.directory.string(),
-                    "restore the directory from a copy; to begin anew instead, use another one");
-      return std::unexpected(std::move(recovered).error());
-    }
+    if (!unfinished || !may_create) return std::unexpected(std::move(error));
     KAPPA_CHECK_OK(initialize(files, options.directory, options.segment_bytes));
     recovered = recover(files, options.directory, false);
   }

@@ -236,6 +236,16 @@ TEST_F(BackupTest, TargetsThatHoldSomethingElseAreRefused) {
             3011);
 }
 
+TEST_F(BackupTest, AMissingManifestIsDamageThatRepairMends) {
+  fill();
+  std::filesystem::remove(options_.directory / kManifestName);
+  const auto report = make();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(report.error().number, 3112);
+  EXPECT_NE(report.error().hint.find("kappa repair"), std::string::npos) << to_string(report.error());
+}
+
 // A log that was restored and went on has the same id; its segments are others.
 TEST_F(BackupTest, AnotherHistoryOfTheLogIsRefused) {
   fill(60);

@@ -535,9 +535,59 @@ TEST_F(Recovery, ControlFileAloneIsNotTakenForANewLog) {
 TEST_F(Recovery, LostManifestIsNotTakenForANewLog) {
   write_three();
   std::filesystem::remove(options_.directory / kManifestName);
-  const auto log = Log::open(options_);
-  ASSERT_FALSE(log);
-  EXPECT_EQ(log.error().code, ErrorCode::kCorrupt);
+  for (const bool read_only : {false, true}) {
+    options_.read_only = read_only;
+    const auto log = Log::open(options_);
+    ASSERT_FALSE(log);
+    EXPECT_EQ(log.error().code, ErrorCode::kCorrupt);
+    EXPECT_EQ(log.error().number, 3112);
+    EXPECT_NE(log.error().hint.find("kappa repair"), std::string::npos) << to_string(log.error());
+  }
+}
+
+TEST_F(Recovery, WhatOnlyALogLeavesIsNotTakenForANewLog) {
+  for (const char* left :
+       {"RETENTION", "torn-4096.bin", "damaged-4096.bin", "prepared-7.ready", "prepared-8.unfinished",
+        "0000000003-00000000000000000500.index", "repair-0000000003-00000000000000000500.segment"}) {
+    options_.directory = fresh_directory();
+    std::filesystem::create_directory(options_.directory);
+    store(options_.directory / left, "x");
+    const auto log = Log::open(options_);
+    ASSERT_FALSE(log) << left;
+    EXPECT_EQ(log.error().number, 3112) << left;
+    EXPECT_NE(log.error().message.find(left), std::string::npos) << log.error().message;
+    EXPECT_FALSE(std::filesystem::exists(options_.directory / kControlName)) << "something was made";
+  }
+}
+
+// A mount point has lost+found; creation leaves the others when a crash cuts it short.
+TEST_F(Recovery, WhatIsNoFileOfALogDoesNotKeepANewOneFromBeingMade) {
+  options_.directory = fresh_directory();
+  std::filesystem::create_directories(options_.directory / "lost+found");
+  for (const char* left : {"LOCK", "CONTROL.tmp", "MANIFEST.tmp", "first.unfinished", "README"})
+    store(options_.directory / left, "");
+  const auto log = open();
+  ASSERT_TRUE(log);
+  EXPECT_TRUE(log->append(batch(*log->ensure_topic("a"), {"x"})));
+}
+
+TEST_F(Recovery, ADirectoryWithoutALogIsLeftAloneWhenNoneMayBeMade) {
+  for (const bool read_only : {false, true}) {
+    for (const bool exists : {false, true}) {
+      options_.directory = fresh_directory();
+      options_.create = false;
+      options_.read_only = read_only;
+      if (exists) std::filesystem::create_directory(options_.directory);
+      const auto log = Log::open(options_);
+      ASSERT_FALSE(log);
+      EXPECT_EQ(log.error().code, ErrorCode::kNotFound);
+      EXPECT_EQ(log.error().number, 3011) << to_string(log.error());
+      EXPECT_EQ(std::filesystem::exists(options_.directory), exists);
+      if (exists) {
+        EXPECT_TRUE(std::filesystem::is_empty(options_.directory));
+      }
+    }
+  }
 }
 
 TEST_F(Recovery, RandomDamageIsNeverServedAsData) {
