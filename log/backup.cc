@@ -174,7 +174,11 @@ class Backup {
     if (found == shared_.end() || found->second.file.bytes != file.bytes) return false;
     const std::filesystem::path from = found->second.directory / file.stored;
     const auto size = size_of(from);
-    if (!size || *size != file.bytes) return false;
+    if (!size && size.error().code != ErrorCode::kNotFound) return std::unexpected(size.error());
+    if (!size || *size != file.bytes) {
+      report_.renewed.push_back(file.stored);
+      return false;
+    }
     file.hash = found->second.file.hash;
     if (found->second.directory == options_.target) return true;
     static_cast<void>(files_.unlink(options_.target / file.stored));

@@ -75,6 +75,8 @@ struct BackupReport {
   bool live = false;             // A server had the log open.
   std::uint64_t files_kept = 0;  // Removed from the log since; with keep_removed.
   std::uint64_t files_reused = 0, files_linked = 0, files_copied = 0;
+  // Segments of the earlier backup that were missing there, or of another size: taken from the log again.
+  std::vector<std::string> renewed;
   std::uint64_t bytes_copied = 0;   // Written by this backup.
   std::uint64_t bytes_checked = 0;  // Read and verified batch by batch.
 };

@@ -2,6 +2,7 @@
 #include "processor/catalog.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "proto/bytes.h"
@@ -75,6 +76,18 @@ std::string catalog_key(CatalogEntry::Kind kind, std::string_view name) {
 
 std::string state_directory_name(const CatalogEntry& entry) {
   return std::to_string(entry.id.value()) + "-" + std::to_string(entry.version);
+}
+
+std::optional<StateDirectoryName> parse_state_directory_name(std::string_view name) {
+  std::uint64_t id = 0;
+  StateDirectoryName parsed;
+  const char* end = name.data() + name.size();
+  const auto dash = std::from_chars(name.data(), end, id);
+  if (dash.ec != std::errc{} || dash.ptr == end || *dash.ptr != '-') return std::nullopt;
+  const auto version = std::from_chars(dash.ptr + 1, end, parsed.version);
+  if (version.ec != std::errc{} || version.ptr != end) return std::nullopt;
+  parsed.view_id = Offset(id);
+  return parsed;
 }
 
 std::string encode_catalog_record(const CatalogRecord& record) {

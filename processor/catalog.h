@@ -63,6 +63,12 @@ using CatalogStatePtr = std::shared_ptr<const CatalogState>;
 
 // "<creation offset>-<version>": where the state of a view version lives, in the views' directory.
 [[nodiscard]] std::string state_directory_name(const CatalogEntry& entry);
+// The same taken apart; nullopt for any other name.
+struct StateDirectoryName {
+  Offset view_id;
+  std::uint32_t version = 0;
+};
+[[nodiscard]] std::optional<StateDirectoryName> parse_state_directory_name(std::string_view name);
 
 // Value of a record: u16 format version (1; 2 if it has `from`), u8 kind, u32 object version, u32 length
 // and SQL text, and in format 2 u64 `from`, which is not 0.

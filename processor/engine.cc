@@ -7,10 +7,10 @@
 #include <charconv>
 #include <condition_variable>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "processor/engine_impl.h"
+#include "processor/orphans.h"
 #include "processor/query.h"
 
 namespace kappa::processor {
@@ -40,6 +40,7 @@ Expected<std::unique_ptr<Engine>> Engine::open(EngineOptions options, log::Log& 
 }
 
 Status EngineImpl::start() {
+  KAPPA_CHECK_OK(check_log_belongs(options_.directory, log_));
   std::error_code error;
   if (!options_.read_only) std::filesystem::create_directories(options_.directory, error);
   if (error) return fail_errno(3302, "cannot create " + options_.directory.string(), error.value());
@@ -48,7 +49,8 @@ Status EngineImpl::start() {
   for (const std::string& problem : loaded.problems) spdlog::error("catalog: {}", problem);
   catalog_ = loaded.state;
   // Without every entry it is not known which directories are orphans.
-  if (!options_.read_only && loaded.problems.empty()) remove_orphans();
+  if (!options_.read_only && loaded.problems.empty())
+    KAPPA_CHECK_OK(clear_orphans(options_.directory, *catalog_, log_));
 
   std::uint64_t check_bytes = options_.check_at_open_bytes;
   auto views = std::make_shared<ViewMap>();
@@ -81,22 +83,6 @@ Status EngineImpl::start() {
         }
       });
   return {};
-}
-
-void EngineImpl::remove_orphans() {
-  std::set<std::filesystem::path> kept;
-  for (const auto& [name, entry] : catalog_->entries()) {
-    if (entry->view) kept.insert(options_.directory / state_directory_name(*entry));
-  }
-  std::error_code error;
-  std::vector<std::filesystem::path> orphans;
-  for (const auto& found : std::filesystem::directory_iterator(options_.directory, error)) {
-    if (!kept.contains(found.path())) orphans.push_back(found.path());
-  }
-  for (const auto& orphan : orphans) {
-    spdlog::info("removing the state of a dropped view: {}", orphan.filename().string());
-    std::filesystem::remove_all(orphan, error);
-  }
 }
 
 CatalogStatePtr EngineImpl::catalog() const {

@@ -45,7 +45,6 @@ class EngineImpl final : public Engine {
   [[nodiscard]] std::shared_ptr<const ViewMap> view_map() const;
   // kNotFound 2003. Takes "name" and "name@version".
   [[nodiscard]] Expected<ViewPtr> find_view(std::string_view name) const;
-  void remove_orphans();
 
   // engine_ddl.cc: changes of the catalog.
   [[nodiscard]] Expected<StatementResult> change(std::string_view sql);

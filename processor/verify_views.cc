@@ -2,7 +2,6 @@
 #include "processor/verify_views.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <optional>
 
@@ -12,25 +11,8 @@
 namespace kappa::processor {
 namespace {
 
-// Takes "<creation offset>-<version>" apart.
-struct StateName {
-  Offset view_id;
-  std::uint32_t version = 0;
-};
-std::optional<StateName> parse_state_name(std::string_view name) {
-  std::uint64_t id = 0;
-  StateName parsed;
-  const char* end = name.data() + name.size();
-  const auto dash = std::from_chars(name.data(), end, id);
-  if (dash.ec != std::errc{} || dash.ptr == end || *dash.ptr != '-') return std::nullopt;
-  const auto version = std::from_chars(dash.ptr + 1, end, parsed.version);
-  if (version.ec != std::errc{} || version.ptr != end) return std::nullopt;
-  parsed.view_id = Offset(id);
-  return parsed;
-}
-
 // Why the state cannot be used with this log; empty if it can.
-std::string why_not(const StateCheck& state, const StateName& name, log::Log& log, std::string& warning) {
+std::string why_not(const StateCheck& state, const StateDirectoryName& name, log::Log& log, std::string& warning) {
   const std::uint64_t owner = state_owner(log.status().log_id, name.view_id, name.version);
   if (state.owner != 0 && state.owner != owner) return "it was made for another view or another log";
   const Progress& progress = state.progress;
@@ -96,7 +78,7 @@ ViewsReport verify_views(const std::filesystem::path& views, log::Log* log,
     say("damage: " + text);
   };
   for (const std::filesystem::path& entry : entries) {
-    const auto name = parse_state_name(entry.filename().string());
+    const auto name = parse_state_directory_name(entry.filename().string());
     if (!name) continue;  // Not a state; the next start removes it.
     ++report.views;
     const std::string view = "view " + entry.filename().string();

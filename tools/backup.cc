@@ -54,6 +54,9 @@ int run_backup(const BackupFlags& flags) {
                static_cast<unsigned long long>(report->files_reused),
                static_cast<unsigned long long>(report->files_linked),
                static_cast<unsigned long long>(report->files_copied), seconds);
+  for (const std::string& name : report->renewed)
+    std::fprintf(stderr, "warning: %s of the earlier backup was missing or cut; it was taken from the log again\n",
+                 name.c_str());
   if (manifest.start.value() != 0)
     std::fprintf(
         stderr,
@@ -137,7 +140,9 @@ void add_backup(CLI::App& app, int& status) {
 Backs up every event that was acknowledged before the command began, while the server runs or not. Sealed
 segments are hard links where the file system allows, else copies; every batch is verified on the way, and
 damage ends the command with exit 7 and the exact offsets. Hard links share damage with the log: keep a
-backup on another disk, or made with --copy, as well. Views are not in it: a restored server builds them
+backup on another disk, or made with --copy, as well. Of the files that an earlier backup has already, only
+existence and size are looked at: one that is missing or cut is taken from the log again, or (with --keep, if
+the log has removed it) ends the command with exit 7. --verify reads every byte. Views are not in it: a restored server builds them
 again from the log.)");
   command->add_option("dir", flags->target, "Backup directory: new, empty or with an earlier backup")
       ->required()

@@ -12,8 +12,11 @@
 #include <system_error>
 #include <vector>
 
+#include "log/backup.h"
 #include "log/file.h"
+#include "log/missing_log.h"
 #include "processor/engine.h"
+#include "processor/orphans.h"
 #include "serving/server.h"
 #include "tools/command.h"
 
@@ -94,7 +97,11 @@ Status prepare_directory(const ServeOptions& options) {
 
 Status serve(const ServeOptions& options, const sigset_t& signals) {
   KAPPA_CHECK_OK(prepare_descriptors());
-  KAPPA_CHECK_OK(prepare_directory(options));
+  std::error_code error;
+  if (std::filesystem::exists(options.data / log::kBackupName, error))
+    return fail(ErrorCode::kInvalid, 3188, options.data.string() + " is a backup, which is not served itself",
+                "`kappa restore " + options.data.string() + " -d NEW` makes a data directory of it; serve that");
+  if (!options.read_only) KAPPA_CHECK_OK(prepare_directory(options));
   log::LogOptions log_options;
   log_options.directory = options.data / "log";
   log_options.segment_bytes = options.segment_bytes;
@@ -103,7 +110,15 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   log_options.scrub_bytes_per_second = options.scrub_bytes_per_second;
   log_options.retention = options.retention;
   log_options.disk_reserve_bytes = options.disk_reserve_bytes;
-  KAPPA_TRY(const auto log, log::Log::open(log_options));
+  // Views without the log they were made from: it is lost, or its disk is not mounted. A new one would
+  // make them worthless.
+  const bool states = processor::holds_states(options.data / "views");
+  log_options.create = !states;
+  auto opened = log::Log::open(log_options);
+  if (!opened && opened.error().number == log::kNoLog && states)
+    return std::unexpected(processor::log_is_missing(log_options.directory, options.data / "views"));
+  if (!opened) return std::unexpected(std::move(opened).error());
+  const auto log = std::move(*opened);
   const log::LogStatus status = log->status();
   if (status.full) spdlog::warn("log: no appends until there is space: {}", status.full_reason);
   if (!status.recovery.empty()) spdlog::info("log: {}", status.recovery);
@@ -151,6 +166,7 @@ int run_serve(const ServeOptions& options) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
   if (auto served = serve(options, signals); !served) {
     print_error(served.error());
+    if (served.error().number == log::kNoLog) return kExitNotFound;
     return served.error().code == ErrorCode::kCorrupt ? kExitCorrupt : kExitRefused;
   }
   return kExitOk;

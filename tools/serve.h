@@ -28,7 +28,8 @@ struct ServeOptions {
 
 // Serves until SIGTERM or SIGINT, then drains. Prints one line on stdout once it answers; everything
 // else goes to stderr. Returns the exit status: kExitOk after a drain, kExitRefused when it could not
-// start or the log failed for good, kExitCorrupt when the log cannot even be read. Call it on the main
+// start or the log failed for good, kExitNotFound when a read-only server finds no log, kExitCorrupt when
+// the log cannot even be read or views are there without it. Call it on the main
 // thread before any other thread exists: it blocks the signals for all of them.
 [[nodiscard]] int run_serve(const ServeOptions& options);
 

@@ -1,7 +1,7 @@
 // The flags of `kappa serve`; what it does is in serve.cc.
 #include <CLI/CLI.hpp>
 
-#include <map>
+#include <cctype>
 
 #include "tools/command.h"
 #include "tools/serve.h"
@@ -13,6 +13,7 @@ void add_serve(CLI::App& app, int& status) {
     ServeOptions options;
     std::string data = "./kappa-data";
     std::string drain = "10s";
+    std::string durability = "sync";
     std::string retention_bytes, retention_age, retention_max_bytes, disk_reserve;
   };
   auto flags = std::make_shared<Flags>();
@@ -32,12 +33,10 @@ over a limit and no view, read or query needs them; above --retention-max-bytes 
       ->capture_default_str()
       ->type_name("DIR");
   command->add_option("--listen", flags->options.listen, "HOST:PORT; port 0 picks one")->capture_default_str();
-  const std::map<std::string, log::Durability> modes = {
-      {"sync", log::Durability::kSync}, {"written", log::Durability::kWritten}, {"strict", log::Durability::kStrict}};
   command
-      ->add_option("--durability", flags->options.durability,
-                   "What an acknowledgement promises: sync, written or strict (default sync)")
-      ->transform(CLI::CheckedTransformer(modes))
+      ->add_option("--durability", flags->durability, "What an acknowledgement promises: sync, written or strict")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"sync", "written", "strict"}))
       ->type_name("MODE");
   const auto size = [](const std::string& text) {
     return parse_size(text) ? std::string() : "not a size; write it as 64MiB or 100GiB";
@@ -47,7 +46,9 @@ over a limit and no view, read or query needs them; above --retention-max-bytes 
       ->type_name("SIZE");
   command->add_option("--retention-age", flags->retention_age, "Keep what is younger, as 30d or 12h")
       ->check([](const std::string& text) {
-        return parse_duration(text) ? std::string() : "not a duration; write it as 30d or 12h";
+        // Who means days and writes none would lose the log for the seconds.
+        const bool unit = !text.empty() && std::isdigit(static_cast<unsigned char>(text.back())) == 0;
+        return unit && parse_duration(text) ? std::string() : "needs a unit, s, m, h or d; write it as 30d or 12h";
       })
       ->type_name("TIME");
   command
@@ -78,9 +79,13 @@ over a limit and no view, read or query needs them; above --retention-max-bytes 
   command->callback([flags, &status] {
     flags->options.data = flags->data;
     flags->options.drain_timeout = *parse_duration(flags->drain);
+    for (const auto mode : {log::Durability::kSync, log::Durability::kWritten, log::Durability::kStrict})
+      if (flags->durability == log::name_of(mode)) flags->options.durability = mode;
     const auto bytes = [](const std::string& text) { return text.empty() ? 0 : *parse_size(text); };
     flags->options.retention.bytes = bytes(flags->retention_bytes);
     flags->options.retention.bytes_max = bytes(flags->retention_max_bytes);
+    if (flags->options.retention.bytes_max != 0 && flags->options.retention.bytes > flags->options.retention.bytes_max)
+      throw CLI::ValidationError("--retention-bytes", "above --retention-max-bytes, the most that is ever kept");
     if (!flags->retention_age.empty()) flags->options.retention.age = *parse_duration(flags->retention_age);
     if (!flags->disk_reserve.empty()) flags->options.disk_reserve_bytes = bytes(flags->disk_reserve);
     status = run_serve(flags->options);

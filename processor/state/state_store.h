@@ -173,5 +173,8 @@ struct StateCheck {
 // and compares with what was committed (for `kappa verify`). Nobody may have it open. Writes nothing.
 // kCorrupt 3301 with details, kIo 3302.
 [[nodiscard]] Expected<StateCheck> verify_state(const std::filesystem::path& directory);
+// Its owner alone (0: not known), without reading the rest; nullopt if nothing was ever committed to it. The
+// same errors.
+[[nodiscard]] Expected<std::optional<std::uint64_t>> committed_owner(const std::filesystem::path& directory);
 
 }  // namespace kappa::processor
