@@ -1,6 +1,7 @@
 // See tree.h.
 #include "processor/state/tree.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -20,6 +21,16 @@ namespace kappa::processor {
 namespace {
 
 constexpr std::uint16_t kMapFull = 3303;
+
+// LMDB met pages that contradict each other and ends the process after this: whatever it would answer may
+// be wrong. Overwriting its file under a running server can do that.
+void say_broken(MDB_env* environment, const char* assertion) {
+  const auto& directory = *static_cast<const std::filesystem::path*>(mdb_env_get_userctx(environment));
+  spdlog::critical("the view state in {} was damaged while it was in use ({}); the process must stop. No event is "
+                   "lost: start again, and the view is rebuilt from the log",
+                   directory.string(), assertion);
+  spdlog::default_logger()->flush();
+}
 
 // A short write leaves less than the pages of one write free.
 bool disk_is_full(const std::filesystem::path& directory) {
@@ -240,6 +251,8 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
   for (std::uint64_t map_bytes = options.map_bytes;; map_bytes /= 2) {
     if (const int code = mdb_env_create(&tree->environment_); code != 0)
       return tree->failed(code, "cannot create");
+    mdb_env_set_userctx(tree->environment_, &tree->directory_);
+    mdb_env_set_assert(tree->environment_, say_broken);
     mdb_env_set_mapsize(tree->environment_, map_bytes);
     mdb_env_set_maxreaders(tree->environment_, 1024);
     const int code = mdb_env_open(tree->environment_, options.directory.c_str(), flags, 0644);

@@ -75,6 +75,36 @@ Pairs scan_all(StateSnapshot& snapshot, TableId table, const KeyRange& range, bo
   }
 }
 
+// LMDB ends the process when its pages contradict each other: the last words name the view and the way out.
+TEST(StateStoreDeathTest, PagesThatAreOverwrittenWhileInUseEndTheProcessWithWhatToDo) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  Directory directory;
+  const auto overwritten = [&] {
+    ::dup2(STDERR_FILENO, STDOUT_FILENO);  // Where this program logs to.
+    auto store = open_store(directory.path());
+    store->begin_publish();
+    store->put(TableId(1), "k", "v");
+    store->end_publish(at(2));
+    static_cast<void>(store->freeze());
+    static_cast<void>(store->commit());
+    // The root of the main table in both meta pages: page 1 is none.
+    std::fstream file(directory.path() / "data.mdb", std::ios::in | std::ios::out | std::ios::binary);
+    for (const std::streamoff page : {0, 4096}) {
+      constexpr std::streamoff kMainRoot = 16 + 24 + 48 + 40;
+      const std::uint64_t root = 1;
+      file.seekp(page + kMainRoot);
+      file.write(reinterpret_cast<const char*>(&root), sizeof root);
+    }
+    file.flush();
+    store->begin_publish();
+    store->put(TableId(1), "l", "w");
+    store->end_publish(at(4));
+    static_cast<void>(store->freeze());
+    static_cast<void>(store->commit());
+  };
+  EXPECT_DEATH(overwritten(), "was damaged while it was in use.*start again, and the view is rebuilt");
+}
+
 TEST(StateStore, AnswersLikeOneOrderedMap) {
   const std::uint64_t seed = std::random_device{}();
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
