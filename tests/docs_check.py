@@ -179,7 +179,7 @@ def main():
         problems.append(f"{DURABILITY}: no table has a column \"{SHOWN}\"")
     problems += [f"{DURABILITY}: nothing shows \"{row}\"" for row in unshown_rows(durability)]
     used, seen = set(), set()
-    for path in files_in(["proto", "log", "processor/state", "tools"], (".cc", ".h")):
+    for path in files_in(["proto", "log", "processor", "tools"], (".cc", ".h")):
         source = text_of(path)
         used |= {int(number) for groups in ERROR.findall(source) for number in groups if number}
         seen |= {int(number) for number in NUMBER.findall(source)}

@@ -75,6 +75,12 @@ def without_a_log(server, path):
     for name in states:
         same = open(os.path.join(data, "views", "orphan-" + name, "data.mdb"), "rb").read()
         check(same == open(os.path.join(path("views-away"), name, "data.mdb"), "rb").read(), name + " was changed")
+    # What a dropped view of this very log left goes.
+    own = [n for n in os.listdir(os.path.join(data, "views")) if not n.startswith("orphan-")]
+    shutil.copytree(os.path.join(data, "views", own[0]), os.path.join(data, "views", "999-1"))
+    server.start().stop()
+    left = os.listdir(os.path.join(data, "views"))
+    check(sorted(left) == sorted(own + ["orphan-" + n for n in states]), f"in views/ are {left}")
     # And back to where they belong.
     shutil.rmtree(log)
     shutil.rmtree(os.path.join(data, "views"))
