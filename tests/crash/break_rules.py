@@ -42,7 +42,7 @@ RULES = [
          "  const auto work = [&]() -> Status {\n")]),
     ("no_directory_sync_at_roll", "a new segment's name is not synced before its first group is acknowledged", [
         ("log/group_sync.cc",
-         "        KAPPA_CHECK_OK(files_.sync_directory(options_.directory));\n", "")]),
+         "        KAPPA_CHECK_OK(directory_->sync());\n", "")]),
     ("old_segment_not_synced_at_roll", "the segment before is not synced before the new one", [
         ("log/group_sync.cc",
          "        KAPPA_CHECK_OK(flush());\n        dirty = nullptr;\n", "        dirty = nullptr;\n")]),
