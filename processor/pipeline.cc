@@ -16,6 +16,7 @@ constexpr std::chrono::milliseconds kSlice{5};
 constexpr Offset kNoLimit{UINT64_MAX};
 // How often a view that found no room to be opened is tried again.
 constexpr std::chrono::milliseconds kOpeningInterval{500};
+constexpr std::chrono::milliseconds kReadAgainAfter{500};
 
 }  // namespace
 
@@ -119,6 +120,7 @@ void Pipeline::process() {
     // Before the durable end is looked at: what becomes durable after that wakes us.
     has_views_.store(!views_.empty(), std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);
+    read_again_.reset();
     const bool moved = turn();
     drop_failed();
     const Clock::time_point now = Clock::now();
@@ -127,6 +129,7 @@ void Pipeline::process() {
     if (deadline && (!until || *deadline < *until)) until = deadline;
     const auto opening = open_again(now);
     if (opening && (!until || *opening < *until)) until = opening;
+    if (read_again_ && (!until || *read_again_ < *until)) until = read_again_;
     if (!moved) sleep(until);
   }
 }
@@ -291,6 +294,12 @@ bool Pipeline::feed(Group& group, Offset limit) {
   bool failed = false;
   do {
     const auto moved = group.source->next(limit);
+    if (!moved && moved.error().retryable()) {
+      spdlog::warn("the log cannot be read at offset {} just now: {}", group.position().value(),
+                   to_string(moved.error()));
+      read_again_ = Clock::now() + kReadAgainAfter;
+      break;
+    }
     if (!moved) {
       spdlog::error("the log cannot be read at offset {}: {}", group.position().value(), to_string(moved.error()));
       for (const auto& view : group.views) {

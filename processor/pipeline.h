@@ -101,6 +101,8 @@ class Pipeline {
   // Could not be opened, or their topic not be registered, for want of space; tried again.
   std::vector<std::shared_ptr<LiveView>> unopened_;
   Clock::time_point next_opening_;
+  // When a read of the log that failed for want of a descriptor or of memory is tried again.
+  std::optional<Clock::time_point> read_again_;
 
   std::atomic<bool> has_views_{true};                // Nobody to feed: the log need not wake us.
 

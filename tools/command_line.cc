@@ -32,6 +32,11 @@ void name_environment(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     if (option->get_positional() || option->get_lnames().empty()) continue;
     const std::string& flag = option->get_lnames().front();
+    // What gives something up is said by whoever gives it up, not by a setting that was left behind.
+    if (flag == "accept-loss") {
+      option->configurable(false);
+      continue;
+    }
     if (flag != "help" && flag != "version") option->envname(environment_name(flag));
   }
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) name_environment(*command);

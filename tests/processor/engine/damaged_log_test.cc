@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <thread>
 
+#include "log/file.h"
 #include "log/format.h"
 #include "log/segment_scan.h"
+#include "tests/log/sim/faulty_system_calls.h"
 #include "tests/processor/engine/engine_fixture.h"
 
 namespace kappa::processor::test {
@@ -112,6 +115,23 @@ TEST_F(DamagedLog, AViewWhosePlaceIsDamagedKeepsItsStateAndGoesOn) {
   EXPECT_FALSE(log_->mark(Offset(place))) << "the log cannot say which prefix this is";
   EXPECT_EQ(counted("v"), Lines{std::to_string(events_)}) << "every event once";
   EXPECT_EQ(status("v").rebuilt, "");
+}
+
+TEST_F(DamagedLog, AViewThatFindsNoDescriptorToReadTheLogGoesOnWhenThereIsOne) {
+  append_segment();
+  append_segment();
+  close();
+  log::sim::FaultySystemCalls calls;
+  const auto files = log::make_real_file_system(calls);
+  files_ = files.get();
+  open();
+  calls.arm(log::sim::Fault::kDescriptors, 1, true);
+  create_view("v");
+  while (!calls.injected()) std::this_thread::yield();
+  EXPECT_EQ(status("v").error, "");
+  calls.disarm();
+  EXPECT_EQ(counted("v"), Lines{std::to_string(events_)});
+  close();
 }
 
 }  // namespace

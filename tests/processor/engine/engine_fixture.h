@@ -64,6 +64,7 @@ class EngineFixture : public testing::Test {
     log_options.directory = directory_ / "log";
     log_options.segment_bytes = std::size_t{1} << 20;
     log_options.prepared_segments = 0;
+    log_options.files = files_;
     auto log = log::Log::open(log_options);
     ASSERT_TRUE(log) << to_string(log.error());
     log_ = std::move(*log);
@@ -117,6 +118,7 @@ class EngineFixture : public testing::Test {
 
   kappa::test::TempDir directory_;
   EngineOptions options_;
+  log::FileSystem* files_ = nullptr;  // Of the log; the operating system's if null.
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<Engine> engine_;
 };
