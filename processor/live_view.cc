@@ -256,8 +256,10 @@ Status LiveView::apply(const ScanChunk& chunk, const EventSource& source) {
   progress_.rows = row_count_;
   store_->end_publish(progress_);
   publish_visible();
+  const std::size_t bytes = store_->active_bytes();
+  over_budget_.store(bytes > 2 * options_.overlay_bytes_max, std::memory_order_relaxed);
   if (checking()) {
-    waits_for_check_.store(store_->active_bytes() > options_.overlay_bytes_max, std::memory_order_relaxed);
+    waits_for_check_.store(bytes > options_.overlay_bytes_max, std::memory_order_relaxed);
   }
   events_applied_.fetch_add(source.events(), std::memory_order_relaxed);
   return {};
@@ -290,8 +292,8 @@ std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
   return std::nullopt;
 }
 
-bool LiveView::over_budget(const StateStore& store) const {
-  return store.active_bytes() > 2 * options_.overlay_bytes_max && (store.has_frozen() || !store.checked());
+bool LiveView::over_budget() const {
+  return store_->active_bytes() > 2 * options_.overlay_bytes_max && (store_->has_frozen() || !store_->checked());
 }
 
 Expected<bool> LiveView::freeze(log::Log& log) {
@@ -311,6 +313,7 @@ Expected<bool> LiveView::freeze(log::Log& log) {
   store_->begin_publish();
   store_->end_publish(progress_);
   if (!store_->freeze()) return false;
+  over_budget_.store(false, std::memory_order_relaxed);
   state_changed_ = false;
   offset_changed_ = false;
   last_freeze_ = Clock::now();
@@ -384,7 +387,7 @@ ViewStatus LiveView::status(log::Log& log) const {
       status.error = to_string(*error_);
     } else {
       status.error = commit_note_;
-      if (commits_fail() && serving.store && over_budget(*serving.store)) status.state = "full";
+      if (commits_fail() && over_budget_.load(std::memory_order_relaxed)) status.state = "full";
     }
   }
   status.events_applied = events_applied_.load(std::memory_order_relaxed);

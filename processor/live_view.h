@@ -71,8 +71,8 @@ class LiveView {
 
   // When the next freeze is due; nullopt if nothing waits for one.
   [[nodiscard]] std::optional<Clock::time_point> freeze_due() const;
-  // The overlay is over twice its budget and cannot be committed yet: feed it no more.
-  [[nodiscard]] bool over_budget() const { return over_budget(*store_); }
+  // The overlay is over twice its budget and cannot be committed yet: feed it no more. Processor thread only.
+  [[nodiscard]] bool over_budget() const;
   // Commits fail for want of space, and will be tried again.
   [[nodiscard]] bool commits_fail() const { return commits_fail_.load(std::memory_order_relaxed); }
   // The state that was opened is not checked yet: it takes no commits.
@@ -121,7 +121,6 @@ class LiveView {
   // Deletes the state and begins it anew.
   [[nodiscard]] Status make_new(log::Log& log, const std::string& why);
   [[nodiscard]] Status start_over(log::Log& log);
-  [[nodiscard]] bool over_budget(const StateStore& store) const;
   // What is below the committed offset is not needed any more.
   void hold_from(Offset committed);
   // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
@@ -156,6 +155,7 @@ class LiveView {
   std::atomic<std::uint64_t> events_applied_{0};
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<bool> commits_fail_{false};
+  std::atomic<bool> over_budget_{false};  // As of what is published, for the status.
   std::atomic<bool> waits_for_check_{false};
 };
 
