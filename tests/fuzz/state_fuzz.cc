@@ -4,6 +4,7 @@
 // as. What files promise is in state_files.h.
 //
 // Input: a byte that chooses the decoder, then its bytes; records with the right checksum or without.
+#include <algorithm>
 #include <cstdlib>
 
 #include "processor/operators/build.h"
@@ -108,7 +109,10 @@ void groups(Input& in) {
   std::string wire;
   encode_row((*stored)->row, wire);
   ByteReader back(as_bytes(wire));
-  KAPPA_CHECK(decode_row(back) == (*stored)->row && back.done(), "a row of a view cannot be sent");
+  const auto sent = decode_row(back);
+  // A NULL's type does not travel.
+  const auto same = [](const Value& a, const Value& b) { return a == b || (a.is_null() && b.is_null()); };
+  KAPPA_CHECK(sent && back.done() && std::ranges::equal(*sent, (*stored)->row, same), "a row of a view cannot be sent");
   for (const Value& column : (*stored)->row) static_cast<void>(display(column));
 }
 
