@@ -94,7 +94,13 @@ RULES = [
     ("torn_footer_ends_the_log", "a torn footer in front of a segment that goes on ends the log", [
         ("log/recover.cc", "    torn_footer_ = !note_later(unsealed, at);\n",
          "    static_cast<void>(note_later(unsealed, at));\n")]),
-    ("length_trusted", "a header's length is believed without its hash", [
+    ("length_trusted", "a length is believed: neither the header's hash nor the body's is looked at", [
+        ("proto/batch.cc", "    return fail(ErrorCode::kCorrupt, 3102, \"batch header: hash does not match\");\n",
+         "    static_cast<void>(0);\n"),
+        ("log/recover.cc",
+         "      const auto found = batch_at(file, header, at);\n      if (!found",
+         "      const auto found = batch_at(file, header, at, false);\n      if (!found")]),
+    ("header_hash_not_checked", "a header is believed without its hash", [
         ("proto/batch.cc", "    return fail(ErrorCode::kCorrupt, 3102, \"batch header: hash does not match\");\n",
          "    static_cast<void>(0);\n")]),
     ("body_not_checked", "recovery believes bodies", [
