@@ -19,10 +19,12 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 
 #include "processor/state/state_store.h"
+#include "tests/support/temp_dir.h"
 
 namespace kappa::processor {
 namespace {
@@ -61,12 +63,12 @@ class ViewFlip : public testing::Test {
     seed_ = std::random_device{}();
     if (const char* given = std::getenv("KAPPA_SEED")) seed_ = std::strtoull(given, nullptr, 10);
     std::printf("seed %llu\n", static_cast<unsigned long long>(seed_));
-    std::string pattern = (scratch_root() / "kappa-flip-XXXXXX").string();
-    root_ = ::mkdtemp(pattern.data());
+    scratch_ = std::make_unique<test::TempDir>(scratch_root());
+    root_ = scratch_->path();
     make_state();
   }
   static void TearDownTestSuite() {
-    std::filesystem::remove_all(root_);
+    scratch_.reset();
     versions_.clear();
     older_.clear();
   }
@@ -266,6 +268,7 @@ class ViewFlip : public testing::Test {
 
   static constexpr std::size_t kPage = 4096;
   inline static std::uint64_t seed_ = 0;
+  inline static std::unique_ptr<test::TempDir> scratch_;
   inline static std::filesystem::path root_;
   inline static std::map<std::uint64_t, Model> versions_;
   inline static const Model empty_;

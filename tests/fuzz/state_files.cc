@@ -13,6 +13,7 @@
 #include "processor/state/hash.h"
 #include "processor/state/tree.h"
 #include "tests/fuzz/edits.h"
+#include "tests/support/temp_dir.h"
 
 namespace kappa::fuzz {
 namespace {
@@ -25,24 +26,10 @@ using Entries = std::map<std::pair<TableId, std::string>, std::string>;
 
 // A folder for one environment, of this process, removed at its end.
 const std::filesystem::path& folder() {
-  struct Folder {
-    std::filesystem::path path;
-    Folder() {
-      const std::filesystem::path memory = "/dev/shm";
-      std::string pattern =
-          ((std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path()) /
-           "kappa-fuzz-XXXXXX")
-              .string();
-      KAPPA_CHECK(::mkdtemp(pattern.data()) != nullptr, "cannot make a temporary folder");
-      path = pattern;
-    }
-    ~Folder() {
-      std::error_code ignored;
-      std::filesystem::remove_all(path, ignored);
-    }
-  };
-  static const Folder made;
-  return made.path;
+  static const std::filesystem::path memory = "/dev/shm";
+  static const test::TempDir made(std::filesystem::is_directory(memory) ? memory
+                                                                        : std::filesystem::temp_directory_path());
+  return made.path();
 }
 std::filesystem::path data_file() {
   return folder() / "data.mdb";

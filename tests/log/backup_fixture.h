@@ -9,16 +9,17 @@
 #include <vector>
 
 #include "log/backup.h"
+#include "tests/log/forwarding_files.h"
 #include "tests/log/golden_log.h"
 #include "tests/log/log_fixture.h"
 
 namespace kappa::log {
 
 // Reads in two halves, with something between them: reads are not atomic.
-class SplitReads final : public File {
+class SplitReads final : public ForwardingFile {
  public:
   SplitReads(std::unique_ptr<File> file, std::uint64_t split, std::function<void()> between)
-      : file_(std::move(file)), split_(split), between_(std::move(between)) {}
+      : ForwardingFile(std::move(file)), split_(split), between_(std::move(between)) {}
   Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override {
     if (at >= split_ || at + out.size() <= split_) return file_->pread(out, at);
     const std::size_t first = static_cast<std::size_t>(split_ - at);
@@ -27,25 +28,15 @@ class SplitReads final : public File {
     KAPPA_TRY(const std::size_t after, file_->pread(out.subspan(first), split_));
     return before + after;
   }
-  Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
-    return file_->pwritev(pieces, at);
-  }
-  Status fdatasync() override { return file_->fdatasync(); }
-  Status allocate(std::uint64_t bytes) override { return file_->allocate(bytes); }
-  Status truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
-  Expected<std::uint64_t> size() override { return file_->size(); }
-  Expected<std::shared_ptr<const Mapping>> map() override { return file_->map(); }
-  Expected<bool> lock(bool exclusive) override { return file_->lock(exclusive); }
 
  private:
-  std::unique_ptr<File> file_;
   std::uint64_t split_;
   std::function<void()> between_;
 };
 
 // The real file system; `before` runs ahead of every call that changes something or opens a file, and a
 // failure it gives is the call's.
-class HookedFiles final : public FileSystem {
+class HookedFiles final : public ForwardingFiles {
  public:
   std::function<Status(std::string_view call, const std::filesystem::path&)> before =
       [](std::string_view, const std::filesystem::path&) -> Status { return {}; };
@@ -77,9 +68,6 @@ class HookedFiles final : public FileSystem {
   Status create_directory(const std::filesystem::path& path) override {
     KAPPA_CHECK_OK(before("mkdir", path));
     return real_file_system().create_directory(path);
-  }
-  Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
-    return real_file_system().list(path);
   }
 };
 

@@ -14,6 +14,7 @@
 
 #include "log/file.h"
 #include "log/format.h"
+#include "tests/log/forwarding_files.h"
 #include "tests/log/log_fixture.h"
 #include "tests/log/sim/faulty_system_calls.h"
 
@@ -131,22 +132,6 @@ class Damage : public LogFixture {
     log.reset();
     segments_ = files_ending(".segment");
     ASSERT_GE(segments_.size(), 4u);
-  }
-  struct Place {
-    std::uint64_t at, end;
-    BatchHeader header;
-  };
-  static std::vector<Place> places(const std::filesystem::path& path) {
-    std::vector<Place> found;
-    const std::string file = load(path);
-    const auto segment = decode_segment_header(as_bytes(file));
-    for (std::size_t at = kSegmentHeaderBytes; at < file.size();) {
-      const auto header = decode_batch_header(as_bytes(file).subspan(at), segment->log_id.low);
-      if (!header) break;
-      found.push_back({at, at + header->stored_bytes(), *header});
-      at += header->stored_bytes();
-    }
-    return found;
   }
   struct Seen {
     std::vector<Offset> offsets;
@@ -327,26 +312,13 @@ TEST_F(Damage, BytesLostWhileAViewIsInUseAreNotBelieved) {
 }
 
 // A disk that delivers some pages and not others, without one: mappings that say so.
-class HalfDeadFiles final : public FileSystem {
+class HalfDeadFiles final : public ForwardingFiles {
  public:
   explicit HalfDeadFiles(std::string victim, std::uint64_t lost) : victim_(std::move(victim)), lost_(lost) {}
   Expected<std::unique_ptr<File>> open(const std::filesystem::path& path, OpenMode mode) override {
     KAPPA_TRY(auto file, real_file_system().open(path, mode));
     if (path.filename() != victim_) return file;
     return std::make_unique<Dying>(std::move(file), lost_);
-  }
-  Status rename(const std::filesystem::path& from, const std::filesystem::path& to) override {
-    return real_file_system().rename(from, to);
-  }
-  Status unlink(const std::filesystem::path& path) override { return real_file_system().unlink(path); }
-  Status sync_directory(const std::filesystem::path& path) override {
-    return real_file_system().sync_directory(path);
-  }
-  Status create_directory(const std::filesystem::path& path) override {
-    return real_file_system().create_directory(path);
-  }
-  Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
-    return real_file_system().list(path);
   }
 
  private:
@@ -363,20 +335,12 @@ class HalfDeadFiles final : public FileSystem {
     std::string content_;
     std::uint64_t lost_;
   };
-  struct Dying final : File {
-    Dying(std::unique_ptr<File> file, std::uint64_t lost) : file_(std::move(file)), lost_(lost) {}
-    Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override { return file_->pwritev(pieces, at); }
-    Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override { return file_->pread(out, at); }
-    Status fdatasync() override { return file_->fdatasync(); }
-    Status allocate(std::uint64_t bytes) override { return file_->allocate(bytes); }
-    Status truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
-    Expected<std::uint64_t> size() override { return file_->size(); }
+  struct Dying final : ForwardingFile {
+    Dying(std::unique_ptr<File> file, std::uint64_t lost) : ForwardingFile(std::move(file)), lost_(lost) {}
     Expected<std::shared_ptr<const Mapping>> map() override {
       KAPPA_TRY(const auto map, file_->map());
       return std::make_shared<const Zeroed>(std::string(as_text(map->bytes())), lost_);
     }
-    Expected<bool> lock(bool exclusive) override { return file_->lock(exclusive); }
-    std::unique_ptr<File> file_;
     std::uint64_t lost_;
   };
   std::string victim_;

@@ -12,6 +12,7 @@
 #include "log/control_file.h"
 #include "log/disk_reserve.h"
 #include "log/file.h"
+#include "tests/log/forwarding_files.h"
 #include "tests/log/log_fixture.h"
 
 namespace kappa::log {
@@ -38,10 +39,10 @@ struct Disk {
   }
 };
 
-class DiskFile final : public File {
+class DiskFile final : public ForwardingFile {
  public:
   DiskFile(std::unique_ptr<File> file, Disk& disk, std::string name)
-      : file_(std::move(file)), disk_(disk), name_(std::move(name)) {}
+      : ForwardingFile(std::move(file)), disk_(disk), name_(std::move(name)) {}
   Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
     if (name_.ends_with(".segment") && disk_.write_segments) {
       const std::size_t part = std::min<std::size_t>(disk_.written_part, pieces[0].iov_len);
@@ -54,7 +55,6 @@ class DiskFile final : public File {
     if (name_ == "MANIFEST.tmp" && disk_.write_manifest) return disk_.refuse("write MANIFEST");
     return file_->pwritev(pieces, at);
   }
-  Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override { return file_->pread(out, at); }
   Status fdatasync() override {
     if (name_.ends_with(".segment") && disk_.sync_segments) return disk_.refuse("fdatasync " + name_);
     return file_->fdatasync();
@@ -67,17 +67,13 @@ class DiskFile final : public File {
     if (disk_.truncate) return disk_.refuse("truncate " + name_);
     return file_->truncate(bytes);
   }
-  Expected<std::uint64_t> size() override { return file_->size(); }
-  Expected<std::shared_ptr<const Mapping>> map() override { return file_->map(); }
-  Expected<bool> lock(bool exclusive) override { return file_->lock(exclusive); }
 
  private:
-  std::unique_ptr<File> file_;
   Disk& disk_;
   std::string name_;
 };
 
-class DiskFiles final : public FileSystem {
+class DiskFiles final : public ForwardingFiles {
  public:
   explicit DiskFiles(Disk& disk) : disk_(disk) {}
   Expected<std::unique_ptr<File>> open(const std::filesystem::path& path, OpenMode mode) override {
@@ -94,15 +90,6 @@ class DiskFiles final : public FileSystem {
   Status unlink(const std::filesystem::path& path) override {
     if (path.filename().string().starts_with("prepared-") && disk_.prepared > 0) --disk_.prepared;
     return real_file_system().unlink(path);
-  }
-  Status sync_directory(const std::filesystem::path& path) override {
-    return real_file_system().sync_directory(path);
-  }
-  Status create_directory(const std::filesystem::path& path) override {
-    return real_file_system().create_directory(path);
-  }
-  Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
-    return real_file_system().list(path);
   }
   Expected<DiskSpace> disk_space(const std::filesystem::path&) override { return DiskSpace{disk_.free, disk_.total}; }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "log/file.h"
+#include "tests/log/forwarding_files.h"
 #include "tests/log/log_fixture.h"
 
 namespace kappa::log {
@@ -43,16 +44,10 @@ struct Faults {
   }
 };
 
-class FaultyFile final : public File {
+class FaultyFile final : public ForwardingFile {
  public:
   FaultyFile(std::unique_ptr<File> file, Faults& faults, std::string name)
-      : file_(std::move(file)), faults_(faults), name_(std::move(name)) {}
-  Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
-    return file_->pwritev(pieces, at);
-  }
-  Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override {
-    return file_->pread(out, at);
-  }
+      : ForwardingFile(std::move(file)), faults_(faults), name_(std::move(name)) {}
   Status fdatasync() override {
     if (name_.ends_with(".segment")) {
       ++faults_.segment_syncs;
@@ -66,36 +61,18 @@ class FaultyFile final : public File {
     if (faults_.full) return fail_errno(3201, "allocate " + name_, ENOSPC);
     return file_->allocate(bytes);
   }
-  Status truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
-  Expected<std::uint64_t> size() override { return file_->size(); }
-  Expected<std::shared_ptr<const Mapping>> map() override { return file_->map(); }
-  Expected<bool> lock(bool exclusive) override { return file_->lock(exclusive); }
 
  private:
-  std::unique_ptr<File> file_;
   Faults& faults_;
   std::string name_;
 };
 
-class FaultyFiles final : public FileSystem {
+class FaultyFiles final : public ForwardingFiles {
  public:
   explicit FaultyFiles(Faults& faults) : faults_(faults) {}
   Expected<std::unique_ptr<File>> open(const std::filesystem::path& path, OpenMode mode) override {
     KAPPA_TRY(auto file, real_file_system().open(path, mode));
     return std::make_unique<FaultyFile>(std::move(file), faults_, path.filename().string());
-  }
-  Status rename(const std::filesystem::path& from, const std::filesystem::path& to) override {
-    return real_file_system().rename(from, to);
-  }
-  Status unlink(const std::filesystem::path& path) override { return real_file_system().unlink(path); }
-  Status sync_directory(const std::filesystem::path& path) override {
-    return real_file_system().sync_directory(path);
-  }
-  Status create_directory(const std::filesystem::path& path) override {
-    return real_file_system().create_directory(path);
-  }
-  Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
-    return real_file_system().list(path);
   }
 
  private:

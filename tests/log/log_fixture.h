@@ -10,6 +10,8 @@
 #include <fstream>
 
 #include "log/log.h"
+#include "tests/log/batch_places.h"
+#include "tests/support/temp_dir.h"
 
 namespace kappa::log {
 
@@ -21,14 +23,10 @@ struct ManualClock final : Clock {
 class LogFixture : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "kappa-log-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
     options_.directory = fresh_directory();
     options_.segment_bytes = 1 << 20;
     options_.prepared_segments = 1;
   }
-  void TearDown() override { std::filesystem::remove_all(root_); }
 
   std::filesystem::path fresh_directory() { return root_ / ("log" + std::to_string(directories_++)); }
 
@@ -86,6 +84,7 @@ class LogFixture : public ::testing::Test {
     std::ifstream in(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
+  static std::vector<Place> places(const std::filesystem::path& path) { return batch_places(load(path)); }
   static void store(const std::filesystem::path& path, std::string_view content) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
   }
@@ -96,7 +95,8 @@ class LogFixture : public ::testing::Test {
     store(path, content);
   }
 
-  std::filesystem::path root_;
+  test::TempDir temporary_;
+  const std::filesystem::path& root_ = temporary_.path();
   int directories_ = 0;
   LogOptions options_;
 };

@@ -132,24 +132,6 @@ TEST(RecoveryTable, TheTableOfThePageIsTheCode) {
 
 class Recovery : public LogFixture {
  protected:
-  struct Place {
-    std::uint64_t at;
-    std::uint64_t end;
-    BatchHeader header;
-  };
-  // Batches of a segment file, by their headers.
-  static std::vector<Place> places(const std::string& file) {
-    std::vector<Place> found;
-    const auto segment = decode_segment_header(as_bytes(file));
-    EXPECT_TRUE(segment);
-    for (std::size_t at = kSegmentHeaderBytes; at < file.size();) {
-      const auto header = decode_batch_header(as_bytes(file).subspan(at), segment->log_id.low);
-      if (!header) break;
-      found.push_back({at, at + header->stored_bytes(), *header});
-      at += header->stored_bytes();
-    }
-    return found;
-  }
   std::filesystem::path control() const { return options_.directory / kControlName; }
   std::filesystem::path active() const { return files_ending(".segment").back(); }
 
@@ -198,7 +180,7 @@ TEST_F(Recovery, TornTailIsCutAtEveryPlaceAndKeptAside) {
   copy_directory(whole);
   const std::filesystem::path name = active().filename();
   const std::string file = load(active());
-  const Place last = places(file).back();
+  const Place last = batch_places(file).back();
   ASSERT_EQ(last.header.base_offset, Offset(2));
   for (std::uint64_t cut = last.at; cut < last.end; cut += 8) {
     for (const bool garbage : {false, true}) {
@@ -229,7 +211,7 @@ TEST_F(Recovery, TornTailIsCutAtEveryPlaceAndKeptAside) {
 TEST_F(Recovery, ReadOnlyOpeningDoesNotCut) {
   write_three();
   forget_watermark();
-  const Place last = places(load(active())).back();
+  const Place last = batch_places(load(active())).back();
   flip_byte(active(), last.at + 170);
   const auto before = contents();
   options_.read_only = true;
@@ -243,7 +225,7 @@ TEST_F(Recovery, ReadOnlyOpeningDoesNotCut) {
 TEST_F(Recovery, RotBelowTheWatermarkIsRefusedWithExactOffsets) {
   write_three();
   const std::string file = load(active());
-  const auto all = places(file);
+  const auto all = batch_places(file);
   const Place two = all[all.size() - 2];
   ASSERT_EQ(two.header.base_offset, Offset(1));
   for (const std::size_t at : {two.at + 3, two.at + 100, two.at + kBatchHeaderBytes + 1}) {
@@ -285,7 +267,7 @@ TEST_F(Recovery, LaterBatchProvesThatDamageAboveTheWatermarkIsRot) {
   write_three();
   forget_watermark();
   // Batch three was built when two was durable.
-  const auto all = places(load(active()));
+  const auto all = batch_places(load(active()));
   flip_byte(active(), all[all.size() - 2].at + kBatchHeaderBytes);
   auto log = open();
   ASSERT_TRUE(log->status().damage);
@@ -295,7 +277,7 @@ TEST_F(Recovery, LaterBatchProvesThatDamageAboveTheWatermarkIsRot) {
 TEST_F(Recovery, ZeroedBlockBelowTheWatermarkIsNotTheEnd) {
   write_three();
   std::string file = load(active());
-  const auto all = places(file);
+  const auto all = batch_places(file);
   for (std::uint64_t i = all[all.size() - 2].at; i < file.size(); ++i) file[i] = '\0';
   store(active(), file);
   auto log = open();
@@ -378,7 +360,7 @@ TEST_F(RecoveryOfSegments, MissingSwappedOrCutSealedSegmentsAreNoticed) {
 TEST_F(RecoveryOfSegments, RotInsideASealedSegmentIsFoundByReadersAndVerify) {
   write_segments();
   const auto segments = files_ending(".segment");
-  const auto all = places(load(segments[1]));
+  const auto all = batch_places(load(segments[1]));
   flip_byte(segments[1], all[3].at + 200);
   const auto report = verify_all();
   ASSERT_EQ(report.damage.size(), 1u);

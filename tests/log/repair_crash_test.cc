@@ -6,13 +6,14 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/log/forwarding_files.h"
 #include "tests/log/repair_fixture.h"
 
 namespace kappa::log {
 namespace {
 
 // Lets `left` changing operations through; then nothing works any more, as after a SIGKILL.
-class DyingFiles final : public FileSystem {
+class DyingFiles final : public ForwardingFiles {
  public:
   explicit DyingFiles(std::uint64_t left) : left_(left) {}
   [[nodiscard]] bool died() const { return died_; }
@@ -41,16 +42,10 @@ class DyingFiles final : public FileSystem {
     KAPPA_CHECK_OK(spend());
     return real_file_system().sync_directory(path);
   }
-  Status create_directory(const std::filesystem::path& path) override {
-    return real_file_system().create_directory(path);
-  }
-  Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
-    return real_file_system().list(path);
-  }
 
  private:
-  struct Dying final : File {
-    Dying(std::unique_ptr<File> file, DyingFiles& files) : file_(std::move(file)), files_(files) {}
+  struct Dying final : ForwardingFile {
+    Dying(std::unique_ptr<File> file, DyingFiles& files) : ForwardingFile(std::move(file)), files_(files) {}
     Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
       if (Status alive = files_.spend(); !alive) {
         // Half of the first piece got through.
@@ -60,20 +55,14 @@ class DyingFiles final : public FileSystem {
       }
       return file_->pwritev(pieces, at);
     }
-    Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override { return file_->pread(out, at); }
     Status fdatasync() override {
       KAPPA_CHECK_OK(files_.spend());
       return file_->fdatasync();
     }
-    Status allocate(std::uint64_t bytes) override { return file_->allocate(bytes); }
     Status truncate(std::uint64_t bytes) override {
       KAPPA_CHECK_OK(files_.spend());
       return file_->truncate(bytes);
     }
-    Expected<std::uint64_t> size() override { return file_->size(); }
-    Expected<std::shared_ptr<const Mapping>> map() override { return file_->map(); }
-    Expected<bool> lock(bool exclusive) override { return file_->lock(exclusive); }
-    std::unique_ptr<File> file_;
     DyingFiles& files_;
   };
   std::uint64_t left_;

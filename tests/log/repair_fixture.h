@@ -14,11 +14,6 @@
 
 namespace kappa::log {
 
-struct Place {
-  std::uint64_t at, end;
-  BatchHeader header;
-};
-
 class Repair : public LogFixture {
  protected:
   static constexpr std::uint64_t kEvents = 160;
@@ -59,18 +54,6 @@ class Repair : public LogFixture {
     std::filesystem::remove_all(options_.directory);
     std::filesystem::create_directory(options_.directory);
     for (const auto& [name, content] : whole_) store(options_.directory / name, content);
-  }
-  static std::vector<Place> places(const std::filesystem::path& path) {
-    std::vector<Place> found;
-    const std::string file = load(path);
-    const auto segment = decode_segment_header(as_bytes(file));
-    for (std::size_t at = kSegmentHeaderBytes; segment && at < file.size();) {
-      const auto header = decode_batch_header(as_bytes(file).subspan(at), segment->log_id.low);
-      if (!header) break;
-      found.push_back({at, at + header->stored_bytes(), *header});
-      at += header->stored_bytes();
-    }
-    return found;
   }
   void zero(const std::filesystem::path& path, std::uint64_t from, std::uint64_t to) {
     std::string content = load(path);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <thread>
 
+#include "tests/log/forwarding_files.h"
 #include "tests/log/log_fixture.h"
 
 namespace kappa::log {
@@ -151,14 +152,13 @@ struct Stop {
     return fail_errno(3201, "stopped", EIO);
   }
 };
-class StoppedFile final : public File {
+class StoppedFile final : public ForwardingFile {
  public:
-  StoppedFile(std::unique_ptr<File> file, Stop& stop) : file_(std::move(file)), stop_(stop) {}
+  StoppedFile(std::unique_ptr<File> file, Stop& stop) : ForwardingFile(std::move(file)), stop_(stop) {}
   Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
     KAPPA_CHECK_OK(stop_.allow());
     return file_->pwritev(pieces, at);
   }
-  Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override { return file_->pread(out, at); }
   Status fdatasync() override {
     KAPPA_CHECK_OK(stop_.allow());
     return {};
@@ -171,15 +171,11 @@ class StoppedFile final : public File {
     KAPPA_CHECK_OK(stop_.allow());
     return file_->truncate(bytes);
   }
-  Expected<std::uint64_t> size() override { return file_->size(); }
-  Expected<std::shared_ptr<const Mapping>> map() override { return file_->map(); }
-  Expected<bool> lock(bool exclusive) override { return file_->lock(exclusive); }
 
  private:
-  std::unique_ptr<File> file_;
   Stop& stop_;
 };
-class StoppedFiles final : public FileSystem {
+class StoppedFiles final : public ForwardingFiles {
  public:
   explicit StoppedFiles(Stop& stop) : stop_(stop) {}
   Expected<std::unique_ptr<File>> open(const std::filesystem::path& path, OpenMode mode) override {
@@ -196,12 +192,6 @@ class StoppedFiles final : public FileSystem {
     return real_file_system().unlink(path);
   }
   Status sync_directory(const std::filesystem::path&) override { return stop_.allow(); }
-  Status create_directory(const std::filesystem::path& path) override {
-    return real_file_system().create_directory(path);
-  }
-  Expected<std::vector<std::string>> list(const std::filesystem::path& path) override {
-    return real_file_system().list(path);
-  }
 
  private:
   Stop& stop_;

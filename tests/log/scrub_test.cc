@@ -25,22 +25,6 @@ class ScrubTest : public LogFixture {
     segments_ = files_ending(".segment");
     ASSERT_GE(segments_.size(), 5u);
   }
-  struct Place {
-    std::uint64_t at, end;
-    BatchHeader header;
-  };
-  static std::vector<Place> places(const std::filesystem::path& path) {
-    std::vector<Place> found;
-    const std::string file = load(path);
-    const auto segment = decode_segment_header(as_bytes(file));
-    for (std::size_t at = kSegmentHeaderBytes; at < file.size();) {
-      const auto header = decode_batch_header(as_bytes(file).subspan(at), segment->log_id.low);
-      if (!header) break;
-      found.push_back({at, at + header->stored_bytes(), *header});
-      at += header->stored_bytes();
-    }
-    return found;
-  }
   static void whole_pass(Log& log) {
     const auto before = log.status().scrub.passes;
     for (int i = 0; i < 10000 && log.status().scrub.passes == before; ++i) static_cast<void>(log.scrub_step(1));

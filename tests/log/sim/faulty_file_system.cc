@@ -6,40 +6,37 @@
 namespace kappa::log::sim {
 namespace {
 
-class FaultyFile final : public File {
+class FaultyFile final : public ForwardingFile {
  public:
   FaultyFile(FaultyFileSystem& files, std::unique_ptr<File> inner, std::filesystem::path path)
-      : files_(files), inner_(std::move(inner)), path_(std::move(path)) {}
+      : ForwardingFile(std::move(inner)), files_(files), path_(std::move(path)) {}
   Status pwritev(std::span<const iovec> pieces, std::uint64_t at) override {
     KAPPA_CHECK_OK(files_.next("write", path_));
-    return inner_->pwritev(pieces, at);
+    return file_->pwritev(pieces, at);
   }
   Expected<std::size_t> pread(std::span<std::byte> out, std::uint64_t at) override {
     KAPPA_CHECK_OK(files_.next("read", path_, true));
-    return inner_->pread(out, at);
+    return file_->pread(out, at);
   }
   Status fdatasync() override {
     KAPPA_CHECK_OK(files_.next("fdatasync", path_));
-    return inner_->fdatasync();
+    return file_->fdatasync();
   }
   Status allocate(std::uint64_t bytes) override {
     KAPPA_CHECK_OK(files_.next("allocate", path_));
-    return inner_->allocate(bytes);
+    return file_->allocate(bytes);
   }
   Status truncate(std::uint64_t bytes) override {
     KAPPA_CHECK_OK(files_.next("truncate", path_));
-    return inner_->truncate(bytes);
+    return file_->truncate(bytes);
   }
-  Expected<std::uint64_t> size() override { return inner_->size(); }
   Expected<std::shared_ptr<const Mapping>> map() override {
     KAPPA_CHECK_OK(files_.next("map", path_, true));
-    return inner_->map();
+    return file_->map();
   }
-  Expected<bool> lock(bool exclusive) override { return inner_->lock(exclusive); }
 
  private:
   FaultyFileSystem& files_;
-  std::unique_ptr<File> inner_;
   std::filesystem::path path_;
 };
 

@@ -5,14 +5,14 @@
 
 #include <atomic>
 
-#include "log/file.h"
+#include "tests/log/forwarding_files.h"
 
 namespace kappa::log::sim {
 
-class FaultyFileSystem final : public FileSystem {
+class FaultyFileSystem final : public ForwardingFiles {
  public:
   // `inner` outlives this. The n-th call (from 1) fails with the error that errno `code` makes.
-  FaultyFileSystem(FileSystem& inner, std::int64_t n, int code) : inner_(inner), left_(n), code_(code) {}
+  FaultyFileSystem(FileSystem& inner, std::int64_t n, int code) : ForwardingFiles(inner), left_(n), code_(code) {}
   [[nodiscard]] bool injected() const { return left_ <= 0; }
 
   Expected<std::unique_ptr<File>> open(const std::filesystem::path& path, OpenMode mode) override;
@@ -26,7 +26,6 @@ class FaultyFileSystem final : public FileSystem {
   Status next(const char* call, const std::filesystem::path& path, bool reads = false);
 
  private:
-  FileSystem& inner_;
   std::atomic<std::int64_t> left_;
   int code_;
 };

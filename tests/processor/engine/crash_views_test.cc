@@ -40,30 +40,20 @@ class CrashViews : public EngineFixture {
  protected:
   void SetUp() override {}
 
-  void open_on(log::FileSystem& files, const std::filesystem::path& views) {
-    log::LogOptions log_options;
-    log_options.directory = kLogDirectory;
-    log_options.segment_bytes = limits::kSegmentBytesMin;
-    log_options.prepared_segments = 0;
-    log_options.files = &files;
-    auto log = log::Log::open(log_options);
-    ASSERT_TRUE(log) << to_string(log.error());
-    log_ = std::move(*log);
+  void take(log::FileSystem& files, const std::filesystem::path& views) {
+    log_options_.directory = kLogDirectory;
+    log_options_.segment_bytes = limits::kSegmentBytesMin;
+    log_options_.files = &files;
     options_.directory = views;
-    auto engine = Engine::open(options_, *log_);
-    ASSERT_TRUE(engine) << to_string(engine.error());
-    engine_ = std::move(*engine);
   }
-
+  void open_on(log::FileSystem& files, const std::filesystem::path& views) {
+    take(files, views);
+    open();
+  }
   void refused_on(log::FileSystem& files, const std::filesystem::path& views) {
-    log::LogOptions log_options;
-    log_options.directory = kLogDirectory;
-    log_options.segment_bytes = limits::kSegmentBytesMin;
-    log_options.prepared_segments = 0;
-    log_options.files = &files;
-    const auto log = log::Log::open(log_options);
+    take(files, views);
+    const auto log = log::Log::open(log_options_);
     ASSERT_TRUE(log) << to_string(log.error());
-    options_.directory = views;
     const auto engine = Engine::open(options_, **log);
     ASSERT_FALSE(engine);
     EXPECT_EQ(engine.error().number, 3116) << to_string(engine.error());

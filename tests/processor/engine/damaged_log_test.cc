@@ -99,16 +99,10 @@ TEST_F(DamagedLog, AViewWhosePlaceIsDamagedKeepsItsStateAndGoesOn) {
   const std::uint64_t place = status("v").applied.value();
   close();
   // The log goes on without the view, so that its place is in a sealed segment.
-  {
-    log::LogOptions options;
-    options.directory = directory_ / "log";
-    options.segment_bytes = std::size_t{1} << 20;
-    options.prepared_segments = 0;
-    log_ = std::move(*log::Log::open(options));
-    append_segment();
-    append_segment();
-    log_.reset();
-  }
+  open_log();
+  append_segment();
+  append_segment();
+  close();
   damage(place - 1, 60);  // Its header: the mark is that one's hash.
   open();
   ASSERT_FALSE(log_->status().damage);
@@ -123,7 +117,7 @@ TEST_F(DamagedLog, AViewThatFindsNoDescriptorToReadTheLogGoesOnWhenThereIsOne) {
   close();
   log::sim::FaultySystemCalls calls;
   const auto files = log::make_real_file_system(calls);
-  files_ = files.get();
+  log_options_.files = files.get();
   open();
   calls.arm(log::sim::Fault::kDescriptors, 1, true);
   create_view("v");

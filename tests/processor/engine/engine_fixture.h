@@ -8,11 +8,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "log/log.h"
 #include "processor/engine.h"
+#include "processor/verify_views.h"
 #include "tests/support/events.h"
 #include "tests/support/temp_dir.h"
 
@@ -56,19 +58,25 @@ using Lines = std::vector<std::string>;
 
 class EngineFixture : public testing::Test {
  protected:
+  EngineFixture() {
+    log_options_.directory = directory_ / "log";
+    log_options_.segment_bytes = std::size_t{1} << 20;
+    log_options_.prepared_segments = 0;
+    options_.directory = directory_ / "views";
+  }
   void SetUp() override { open(); }
   void TearDown() override { close(); }
 
   void open() {
-    log::LogOptions log_options;
-    log_options.directory = directory_ / "log";
-    log_options.segment_bytes = std::size_t{1} << 20;
-    log_options.prepared_segments = 0;
-    log_options.files = files_;
-    auto log = log::Log::open(log_options);
+    open_log();
+    open_engine();
+  }
+  void open_log() {
+    auto log = log::Log::open(log_options_);
     ASSERT_TRUE(log) << to_string(log.error());
     log_ = std::move(*log);
-    options_.directory = directory_ / "views";
+  }
+  void open_engine() {
     auto engine = Engine::open(options_, *log_);
     ASSERT_TRUE(engine) << to_string(engine.error());
     engine_ = std::move(*engine);
@@ -108,6 +116,11 @@ class EngineFixture : public testing::Test {
     const Status status = kappa::test::append_events(*log_, topic, values, batch_size);
     ASSERT_TRUE(status) << to_string(status.error());
   }
+  // Polled for, without a clock: the test's own time limit is the only one.
+  template <class Condition>
+  static void until(Condition&& condition) {
+    while (!condition()) std::this_thread::yield();
+  }
   ViewStatus status(std::string_view name) {
     for (ViewStatus& view : engine_->views()) {
       if (view.name == name) return view;
@@ -115,10 +128,18 @@ class EngineFixture : public testing::Test {
     ADD_FAILURE() << "no view " << name;
     return {};
   }
+  // What `kappa verify` says of the views, while nothing is open.
+  ViewsReport verify() {
+    log::LogOptions read_only = log_options_;
+    read_only.read_only = true;
+    const auto log = log::Log::open(read_only);
+    EXPECT_TRUE(log) << to_string(log.error());
+    return log ? verify_views(options_.directory, log->get(), {}) : ViewsReport{};
+  }
 
   kappa::test::TempDir directory_;
   EngineOptions options_;
-  log::FileSystem* files_ = nullptr;  // Of the log; the operating system's if null.
+  log::LogOptions log_options_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<Engine> engine_;
 };

@@ -24,29 +24,17 @@ constexpr const char* kView = "CREATE MATERIALIZED VIEW v AS SELECT page, count(
 constexpr const char* kOther =
     "CREATE MATERIALIZED VIEW w AS SELECT page, count(*) AS n FROM hits WHERE n >= 0 GROUP BY page";
 
-class RepairedLog : public testing::Test {
+class RepairedLog : public EngineFixture {
  protected:
   void SetUp() override {
     options_.commit_interval_ms = 10;
-    options_.directory = directory_ / "views";
-    log_options_.directory = directory_ / "log";
     log_options_.segment_bytes = 64 << 10;
-    log_options_.prepared_segments = 0;
   }
-  void TearDown() override { close(); }
   void open() {
-    auto log = log::Log::open(log_options_);
-    ASSERT_TRUE(log) << to_string(log.error());
-    log_ = std::move(*log);
+    open_log();
     options_.read_only = log_->status().read_only;
-    auto engine = Engine::open(options_, *log_);
-    ASSERT_TRUE(engine) << to_string(engine.error());
-    engine_ = std::move(*engine);
+    open_engine();
     if (!options_.read_only) log_->begin_retention();
-  }
-  void close() {
-    engine_.reset();
-    log_.reset();
   }
   // A stream, two views that have applied and committed everything, and a log that was closed.
   void make(bool retention) {
@@ -64,24 +52,6 @@ class RepairedLog : public testing::Test {
     EXPECT_EQ(log_->start() > Offset(0), retention);
     close();
   }
-  Expected<Answer> execute(std::string_view sql) {
-    Answer answer;
-    Collect sink(answer);
-    const std::atomic<bool> cancelled{false};
-    KAPPA_TRY(answer.result, engine_->execute(sql, {std::nullopt, true, std::chrono::minutes(2)}, sink, cancelled));
-    return answer;
-  }
-  Answer run(std::string_view sql) {
-    auto answer = execute(sql);
-    EXPECT_TRUE(answer) << sql << "\n" << to_string(answer.error());
-    return answer ? std::move(*answer) : Answer{};
-  }
-  ViewStatus status(std::string_view name) {
-    for (ViewStatus& view : engine_->views())
-      if (view.name == name) return view;
-    ADD_FAILURE() << "no view " << name;
-    return {};
-  }
   void append(int count) {
     std::vector<std::string> events;
     for (int i = 0; i < count; ++i) {
@@ -89,12 +59,7 @@ class RepairedLog : public testing::Test {
       events.push_back(R"({"page":")" + page + R"(","n":)" + std::to_string(i) + "}");
       ++counts_[page];
     }
-    const Status appended = kappa::test::append_events(*log_, "hits", events, 100);
-    ASSERT_TRUE(appended) << to_string(appended.error());
-  }
-  template <class Condition>
-  static void until(Condition&& condition) {
-    while (!condition()) std::this_thread::yield();
+    EngineFixture::append("hits", events, 100);
   }
   void settle() {
     for (const char* name : {"v", "w"}) until([&] { return status(name).committed == log_->durable_end(); });
@@ -109,13 +74,6 @@ class RepairedLog : public testing::Test {
       EXPECT_EQ(view.rebuilt, "");
       EXPECT_EQ(texts_of(run("SELECT * FROM " + std::string(name) + " ORDER BY page").rows), expected);
     }
-  }
-  ViewsReport verify() {
-    log::LogOptions options = log_options_;
-    options.read_only = true;
-    const auto log = log::Log::open(options);
-    EXPECT_TRUE(log);
-    return verify_views(directory_ / "views", log->get(), {});
   }
   std::vector<fs::path> segments() {
     std::vector<fs::path> found;
@@ -154,11 +112,6 @@ class RepairedLog : public testing::Test {
     ASSERT_FALSE(report->lost.empty());
   }
 
-  kappa::test::TempDir directory_;
-  log::LogOptions log_options_;
-  EngineOptions options_;
-  std::unique_ptr<log::Log> log_;
-  std::unique_ptr<Engine> engine_;
   std::map<std::string, int> counts_;
 };
 

@@ -11,64 +11,25 @@
 namespace kappa::processor::test {
 namespace {
 
-class Space : public testing::Test {
+class Space : public EngineFixture {
  protected:
   void SetUp() override {
-    log_options_.directory = directory_ / "log";
     log_options_.segment_bytes = 64 << 10;
     log_options_.prepared_segments = 1;
-    options_.directory = directory_ / "views";
     options_.commit_interval_ms = 10;
     open();
     run("CREATE STREAM hits (page TEXT, n BIGINT)");
   }
-  void TearDown() override { close(); }
-
   void open(bool retain = true) {
-    auto log = log::Log::open(log_options_);
-    ASSERT_TRUE(log) << to_string(log.error());
-    log_ = std::move(*log);
-    auto engine = Engine::open(options_, *log_);
-    ASSERT_TRUE(engine) << to_string(engine.error());
-    engine_ = std::move(*engine);
+    EngineFixture::open();
     if (retain) log_->begin_retention();
-  }
-  void close() {
-    engine_.reset();
-    log_.reset();
-  }
-  Expected<Answer> execute(std::string_view sql) {
-    Answer answer;
-    Collect sink(answer);
-    const std::atomic<bool> cancelled{false};
-    KAPPA_TRY(answer.result,
-              engine_->execute(sql, {std::nullopt, true, std::chrono::minutes(2)}, sink, cancelled));
-    return answer;
-  }
-  Answer run(std::string_view sql) {
-    auto answer = execute(sql);
-    EXPECT_TRUE(answer) << sql << "\n" << to_string(answer.error());
-    return answer ? std::move(*answer) : Answer{};
-  }
-  Lines lines(std::string_view sql) { return texts_of(run(sql).rows); }
-  ViewStatus status(std::string_view name) {
-    for (ViewStatus& view : engine_->views()) {
-      if (view.name == name) return view;
-    }
-    ADD_FAILURE() << "no view " << name;
-    return {};
   }
   void append(int count) {
     std::vector<std::string> events;
     for (int i = 0; i < count; ++i, ++next_) {
       events.push_back(R"({"page":"/page)" + std::to_string(next_ % 9) + R"(","n":)" + std::to_string(next_) + "}");
     }
-    const Status appended = kappa::test::append_events(*log_, "hits", events, 100);
-    ASSERT_TRUE(appended) << to_string(appended.error());
-  }
-  template <class Condition>
-  static void until(Condition&& condition) {
-    while (!condition()) std::this_thread::yield();
+    EngineFixture::append("hits", events, 100);
   }
   void until_committed(std::string_view view) {
     until([&] { return status(view).committed == log_->durable_end(); });
@@ -78,11 +39,6 @@ class Space : public testing::Test {
     until([&] { return log_->status().segments <= 4; });
   }
 
-  kappa::test::TempDir directory_;
-  log::LogOptions log_options_;
-  EngineOptions options_;
-  std::unique_ptr<log::Log> log_;
-  std::unique_ptr<Engine> engine_;
   int next_ = 0;
 };
 

@@ -26,10 +26,6 @@ class Trouble : public EngineFixture {
     }
     return events;
   }
-  template <class Condition>
-  static void until(Condition&& condition) {
-    while (!condition()) std::this_thread::yield();
-  }
   // Changes a byte behind every place at which `text` stands in the committed state.
   void damage(const std::string& text) {
     int changed = 0;

@@ -45,10 +45,6 @@ class ViewState : public EngineFixture {
       events.push_back(R"({"page":"/page)" + std::to_string(i * 7919 % 1000) + R"(","n":)" + std::to_string(i) + "}");
     return events;
   }
-  template <class Condition>
-  static void until(Condition&& condition) {
-    while (!condition()) std::this_thread::yield();
-  }
   void settle() {
     for (const char* name : {"v", "w"}) until([&] { return status(name).committed == log_->durable_end(); });
   }
@@ -65,14 +61,6 @@ class ViewState : public EngineFixture {
     std::ranges::sort(found);
     EXPECT_EQ(found.size(), 2U);
     return found;
-  }
-  ViewsReport verify() {
-    log::LogOptions options;
-    options.directory = directory_ / "log";
-    options.read_only = true;
-    const auto log = log::Log::open(options);
-    EXPECT_TRUE(log);
-    return verify_views(directory_ / "views", log->get(), {});
   }
 };
 

@@ -14,6 +14,7 @@
 #include "processor/state/key_encoding.h"
 #include "tests/processor/operators/change_source.h"
 #include "tests/processor/operators/reference.h"
+#include "tests/support/temp_dir.h"
 
 namespace kappa::processor {
 namespace {
@@ -37,8 +38,6 @@ ExpressionPtr call(const char* name, std::vector<ExpressionPtr> arguments) {
 class RunningView {
  public:
   RunningView(ViewPlan plan, InputKind input) : plan_(std::move(plan)), input_(input) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "kappa_view_XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
     open();
     store_->begin_publish();
     EXPECT_TRUE(view_.head->start());
@@ -47,7 +46,6 @@ class RunningView {
   ~RunningView() {
     view_ = {};
     store_.reset();
-    std::filesystem::remove_all(directory_);
   }
   RunningView(const RunningView&) = delete;
   RunningView& operator=(const RunningView&) = delete;
@@ -112,7 +110,7 @@ class RunningView {
  private:
   void open() {
     StateOptions options;
-    options.directory = directory_;
+    options.directory = directory_.path();
     options.map_bytes = std::uint64_t{256} << 20;
     auto store = StateStore::open(options);
     ASSERT_TRUE(store) << to_string(store.error());
@@ -131,7 +129,7 @@ class RunningView {
 
   ViewPlan plan_;
   InputKind input_;
-  std::filesystem::path directory_;
+  test::TempDir directory_;
   std::unique_ptr<StateStore> store_;
   BuiltView view_;
   std::uint64_t row_count_ = 0;

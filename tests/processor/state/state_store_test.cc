@@ -16,22 +16,12 @@
 #include <thread>
 
 #include "processor/operators/build.h"
+#include "tests/support/temp_dir.h"
 
 namespace kappa::processor {
 namespace {
 
-class Directory {
- public:
-  Directory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "kappa_state_XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Directory() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using Directory = test::TempDir;
 
 std::unique_ptr<StateStore> open_store(const std::filesystem::path& path,
                                        std::uint64_t map_bytes = 256 << 20) {
