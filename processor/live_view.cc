@@ -65,7 +65,7 @@ Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   progress_ = store_->progress();
   row_count_ = progress_.rows;
   KAPPA_TRY(BuiltView built, build_view(*entry_->view, InputKind::kAppendOnly, *store_, row_count_));
-  head_ = std::move(built.head);
+  flow_ = std::move(built.flow);
   failures_.clear();
   for (const Column& column : scan_->output) {
     KAPPA_TRY(const auto stored, store_->get(kFailuresTable, column.name));
@@ -86,7 +86,7 @@ Status LiveView::start_over(log::Log& log) {
     progress_.applied = entry_->from;
     KAPPA_TRY(progress_.mark, log.mark(progress_.applied));
     store_->begin_publish();
-    const Status started = head_->start();
+    const Status started = flow_.start();
     progress_.started = started.has_value();
     progress_.rows = row_count_;
     store_->end_publish(progress_);
@@ -120,7 +120,7 @@ Status LiveView::reopen(log::Log& log) {
     error_.reset();
     ++generation_;
   }
-  head_.reset();
+  flow_ = {};
   store_.reset();
   std::uint64_t check_bytes = UINT64_MAX;  // What found no room to be opened is small, or rare.
   return open(log, check_bytes);
@@ -216,7 +216,7 @@ Status LiveView::make_new(log::Log& log, const std::string& why) {
     ++generation_;
     hold_ = std::move(hold);
   }
-  head_.reset();
+  flow_ = {};
   store_.reset();
   progress_ = Progress{};
   visible_.store(0);
@@ -231,7 +231,7 @@ Status LiveView::apply(const ScanChunk& chunk, const EventSource& source) {
   store_->begin_publish();
   Status status;
   if (chunk.changes.selected() > 0) {
-    status = head_->push(chunk.changes);
+    status = flow_.heads()[0].in->push(chunk.changes);
     if (status) status = source.intact();
     state_changed_ = true;
   }

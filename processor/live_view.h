@@ -133,7 +133,7 @@ class LiveView {
   const Plan* scan_ = nullptr;
 
   std::shared_ptr<StateStore> store_;  // Shared with readers through served_.
-  std::unique_ptr<Operator> head_;
+  Dataflow flow_;
   std::uint64_t row_count_ = 0;        // Kept by the operators.
   Progress progress_;
   std::map<std::string, std::uint64_t> failures_;

@@ -29,14 +29,12 @@ Status AggregateOperator::start() {
       if (options_.row_count != nullptr) ++*options_.row_count;
       if (options_.gives_changes && next() != nullptr) {
         KAPPA_TRY(const Row row, aggregates_->row({}, group->value));
-        // Whatever follows starts first: it must be ready for the row.
-        KAPPA_CHECK_OK(Operator::start());
         static_cast<void>(writer_.add(row, 1));
         return writer_.give_to(*next());
       }
     }
   }
-  return Operator::start();
+  return {};
 }
 
 Status AggregateOperator::push(const ChangeBatch& batch) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "processor/operators/dataflow.h"
 #include "processor/operators/operator.h"
 #include "processor/sql/plan.h"
 #include "processor/state/state_store.h"
@@ -39,15 +40,16 @@ class ViewReader {
 };
 
 struct BuiltView {
-  std::unique_ptr<Operator> head;  // Takes the columns of the plan's scan, in its output order.
+  Dataflow flow;
   std::shared_ptr<const ViewReader> reader;
 };
 
-// Whether the plan's source may take rows back (weights below zero). Operators keep more state then.
+// Whether an operator's input may take rows back (weights below zero). It keeps more state then.
 enum class InputKind { kAppendOnly, kRetracting };
 
-// The operators of a view over `store` (borrowed, outlives the view). The scan itself is the
-// caller's. Rows counted in rows() of Progress are maintained through `row_count`.
+// The operators of a view over `store` (borrowed, outlives the view); the plan must live as long. The scans
+// themselves are the caller's. `input`: of the scans. Rows counted in rows() of Progress are maintained through
+// `row_count`.
 [[nodiscard]] Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
                                              std::uint64_t& row_count);
 
@@ -66,7 +68,7 @@ class QueryRun {
                                                               std::size_t memory_bytes_max,
                                                               std::function<bool(std::vector<Row>)> emit);
 
-// The scan (kStreamScan, kViewScan or kValues) at the bottom of a plan.
+// The scan (kStreamScan, kViewScan or kValues) at the bottom of a plan that has one.
 [[nodiscard]] const Plan& scan_of(const Plan& plan);
 
 // A state that lives in memory only, for bounded queries and tests. Same contract; commit() and

@@ -24,15 +24,11 @@ class ChainRun final : public QueryRun {
       if (!at->sort_keys.empty()) sort = at.get();
       at = at->input;
     }
-    auto end = std::make_unique<OutputOperator>(output, std::move(emit));
-    output_ = end.get();
+    output_ = &flow_.add<OutputOperator>(output, std::move(emit));
+    head_ = output_;
     if (sort != nullptr) {
-      auto sorting = std::make_unique<SortOperator>(*sort, memory_bytes_max_, *output_);
-      sort_ = sorting.get();
-      sorting->set_next(std::move(end));  // Owned there; rows reach it on finish().
-      head_ = std::move(sorting);
-    } else {
-      head_ = std::move(end);
+      sort_ = &flow_.add<SortOperator>(*sort, memory_bytes_max_, *output_);  // Rows reach it on finish().
+      head_ = sort_;
     }
     // From the top down, each in front of what there is.
     std::vector<const Plan*> nodes;
@@ -46,31 +42,31 @@ class ChainRun final : public QueryRun {
     }
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       const Plan& node = *nodes[i];
-      std::unique_ptr<Operator> made;
+      Operator* made = nullptr;
       switch (node.kind) {
-        case PlanKind::kFilter: made = std::make_unique<FilterOperator>(node.predicate); break;
-        case PlanKind::kProject: made = std::make_unique<ProjectOperator>(node.expressions); break;
+        case PlanKind::kFilter: made = &flow_.add<FilterOperator>(node.predicate); break;
+        case PlanKind::kProject: made = &flow_.add<ProjectOperator>(node.expressions); break;
         case PlanKind::kAggregate: {
           Gathering& gathering = gatherings_.emplace_back();
           gathering.state = make_memory_state();
           TableId next_table = 1;
           KAPPA_TRY(auto aggregates, AggregateSet::make(node, kinds[i], gathering.state.get(), next_table));
-          auto aggregate = std::make_unique<AggregateOperator>(node, std::move(aggregates), *gathering.state,
-                                                               AggregateOperator::Options{});
-          gathering.aggregate = aggregate.get();
-          made = std::move(aggregate);
+          gathering.aggregate = &flow_.add<AggregateOperator>(node, std::move(aggregates), *gathering.state,
+                                                              AggregateOperator::Options{});
+          made = gathering.aggregate;
           break;
         }
-        case PlanKind::kSort: {
-          return fail(ErrorCode::kUnsupported, 2008,
-                      "ORDER BY or LIMIT in a subquery is not in this version");
-        }
+        case PlanKind::kSort:
+        case PlanKind::kWindow:
+        case PlanKind::kJoin:
+        case PlanKind::kTopK:
+        case PlanKind::kUnion: return fail(ErrorCode::kUnsupported, 2008, "the query's shape is not in this version");
         case PlanKind::kStreamScan:
         case PlanKind::kViewScan:
         case PlanKind::kValues: break;
       }
-      made->set_next(std::move(head_));
-      head_ = std::move(made);
+      made->set_next(head_);
+      head_ = made;
     }
     for (Gathering& gathering : gatherings_) KAPPA_CHECK_OK(gathering.aggregate->start());
     return {};
@@ -114,7 +110,8 @@ class ChainRun final : public QueryRun {
   std::size_t memory_bytes_max_;
   std::vector<Gathering> gatherings_;  // From the top of the plan down.
   std::vector<Gathering> done_;
-  std::unique_ptr<Operator> head_;  // After what it refers to: destroyed first.
+  Dataflow flow_;  // After the states that it refers to: destroyed first.
+  Operator* head_ = nullptr;
   OutputOperator* output_ = nullptr;
   SortOperator* sort_ = nullptr;
 };

@@ -13,21 +13,24 @@
 namespace kappa::processor {
 namespace {
 
-// Appends operators to a chain and remembers its ends.
+// Appends operators to a chain.
 class Chain {
  public:
-  void add(std::unique_ptr<Operator> next) {
-    Operator* const added = next.get();
+  explicit Chain(Dataflow& flow) : flow_(flow) {}
+  template <class T, class... Arguments>
+  void add(Arguments&&... arguments) {
+    T& added = flow_.add<T>(std::forward<Arguments>(arguments)...);
     if (tail_ == nullptr)
-      head_ = std::move(next);
+      head_ = &added;
     else
-      tail_->set_next(std::move(next));
-    tail_ = added;
+      tail_->set_next(&added);
+    tail_ = &added;
   }
-  [[nodiscard]] std::unique_ptr<Operator> take() { return std::move(head_); }
+  [[nodiscard]] Operator& head() { return *head_; }
 
  private:
-  std::unique_ptr<Operator> head_;
+  Dataflow& flow_;
+  Operator* head_ = nullptr;
   Operator* tail_ = nullptr;
 };
 
@@ -58,17 +61,17 @@ Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore
     if (nodes[i]->kind == PlanKind::kSort) return not_in_a_view("ORDER BY or LIMIT");
   }
 
-  Chain chain;
+  BuiltView built;
+  Chain chain(built.flow);
   // Table 0 is the view's rows; inner aggregates and side tables follow.
   TableId next_table = 1;
   InputKind kind = input;
-  BuiltView built;
   for (std::size_t i = 0; i < nodes.size() && i <= last; ++i) {
     const Plan& node = *nodes[i];
     if (node.kind == PlanKind::kFilter) {
-      chain.add(std::make_unique<FilterOperator>(node.predicate));
+      chain.add<FilterOperator>(node.predicate);
     } else if (node.kind == PlanKind::kProject) {
-      chain.add(std::make_unique<ProjectOperator>(node.expressions));
+      chain.add<ProjectOperator>(node.expressions);
     } else {
       AggregateOperator::Options options;
       const bool final = i == last;
@@ -84,7 +87,7 @@ Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore
                 std::vector(nodes.begin() + static_cast<std::ptrdiff_t>(i) + 1, nodes.end()), node.output));
       }
       KAPPA_TRY(auto aggregates, AggregateSet::make(node, kind, &store, next_table));
-      chain.add(std::make_unique<AggregateOperator>(node, std::move(aggregates), store, options));
+      chain.add<AggregateOperator>(node, std::move(aggregates), store, options);
       kind = InputKind::kRetracting;  // What follows sees rows replaced.
     }
   }
@@ -92,13 +95,11 @@ Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore
     RowsOperator::Options options;
     options.key_columns = plan.key_columns;
     options.row_count = &row_count;
-    // The event's offset is a key that no two events share.
-    options.unique = kind == InputKind::kAppendOnly && plan.key_columns.size() == 1 &&
-                     plan.root->output[plan.key_columns[0]].name == "_offset";
+    options.unique = plan.append_only_key && kind == InputKind::kAppendOnly;
     built.reader = std::make_shared<RowsReader>(plan.root->output, plan.key_columns, options.table);
-    chain.add(std::make_unique<RowsOperator>(store, std::move(options)));
+    chain.add<RowsOperator>(store, std::move(options));
   }
-  built.head = chain.take();
+  built.flow.add_head(scan_of(*plan.root), chain.head());
   return built;
 }
 

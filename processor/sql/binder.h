@@ -22,6 +22,9 @@ struct Scope {
   std::string alias;  // Qualifier; empty if there is none.
   std::string what;   // For messages: stream "hits".
   std::vector<ScopeColumn> columns;
+  // What orders rows that are otherwise equal, over the base: _offset of events; several for joins; empty: the
+  // whole row decides.
+  std::vector<ExpressionPtr> tie_break;
 };
 
 // What holds for a whole statement.

@@ -110,6 +110,10 @@ std::string node_text(const Plan& plan) {
     case PlanKind::kAggregate: return aggregate_text(plan);
     case PlanKind::kSort: return sort_text(plan);
     case PlanKind::kValues: return "values: one row";
+    case PlanKind::kWindow: return "window";
+    case PlanKind::kJoin: return "join";
+    case PlanKind::kTopK: return "top-k";
+    case PlanKind::kUnion: return "union all";
   }
   return {};
 }

@@ -568,6 +568,7 @@ Expected<CreateView> plan_view(const CreateViewSyntax& syntax, const CatalogRead
     view.plan.key_columns.push_back(at);
   }
   view.plan.single_row = relation.identity == Identity::kSingleRow;
+  view.plan.append_only_key = relation.identity == Identity::kEvent;
   view.plan.root = prune(projected(filtered(relation.base, relation.predicate), expressions, names));
   view.reads = std::move(planner.streams);
   return view;

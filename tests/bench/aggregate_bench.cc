@@ -93,7 +93,7 @@ void measure(const char* what, std::size_t groups, std::vector<Aggregate> aggreg
     }
     const double begin = cpu_seconds();
     (*store)->begin_publish();
-    if (!built->head->push(batch)) break;
+    if (!built->flow.heads()[0].in->push(batch)) break;
     progress.applied += kVectorRows;
     (*store)->end_publish(progress);
     const auto now = std::chrono::steady_clock::now();

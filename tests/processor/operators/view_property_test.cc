@@ -40,7 +40,7 @@ class RunningView {
   RunningView(ViewPlan plan, InputKind input) : plan_(std::move(plan)), input_(input) {
     open();
     store_->begin_publish();
-    EXPECT_TRUE(view_.head->start());
+    EXPECT_TRUE(view_.flow.start());
     store_->end_publish(progress());
   }
   ~RunningView() {
@@ -52,7 +52,7 @@ class RunningView {
 
   void push(const std::vector<Change>& changes, std::mt19937_64& random) {
     store_->begin_publish();
-    const Status status = push_changes(*view_.head, changes, random);
+    const Status status = push_changes(*view_.flow.heads()[0].in, changes, random);
     ASSERT_TRUE(status) << to_string(status.error());
     applied_ += changes.size();
     store_->end_publish(progress());

@@ -1,0 +1,125 @@
+// See plan_properties.h.
+#include "processor/sql/plan_properties.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace kappa::processor {
+namespace {
+
+bool has(const Plan& plan, bool (*test)(const Plan&)) {
+  return test(plan) || (plan.input && has(*plan.input, test)) || (plan.right && has(*plan.right, test));
+}
+
+bool joins_as_of_offset(const Plan& plan) {
+  return plan.kind == PlanKind::kJoin && plan.join.match == Join::Match::kAsOfOffset;
+}
+
+// Whether rows of an event leave before the next event is looked at, with nothing kept in between.
+bool stateless(const Plan& plan) {
+  switch (plan.kind) {
+    case PlanKind::kStreamScan: return true;
+    case PlanKind::kFilter:
+    case PlanKind::kProject: return stateless(*plan.input);
+    case PlanKind::kWindow: return plan.window.kind == Window::Kind::kHop && stateless(*plan.input);
+    case PlanKind::kUnion:  // The inputs of a chunk come one after the other.
+    case PlanKind::kViewScan:
+    case PlanKind::kAggregate:
+    case PlanKind::kSort:
+    case PlanKind::kValues:
+    case PlanKind::kJoin:
+    case PlanKind::kTopK: return false;
+  }
+  return false;
+}
+
+void collect(const Plan& plan, std::vector<const Plan*>& scans) {
+  if (!plan.input) scans.push_back(&plan);
+  if (plan.input) collect(*plan.input, scans);
+  if (plan.right) collect(*plan.right, scans);
+}
+
+// The turns of the scans below `plan`, none under `least`; gives the first turn that is free behind them.
+unsigned assign_turns(const Plan& plan, unsigned least, std::vector<unsigned>& turns) {
+  if (!plan.input) {
+    turns.push_back(least);
+    return least + 1;
+  }
+  if (!plan.right) return assign_turns(*plan.input, least, turns);
+  if (!joins_as_of_offset(plan)) {
+    const unsigned left = assign_turns(*plan.input, least, turns);
+    return std::max(left, assign_turns(*plan.right, least, turns));
+  }
+  // The right input goes first, but its scans stand behind those of the left one.
+  std::vector<unsigned> right_turns;
+  const unsigned after = assign_turns(*plan.right, least, right_turns);
+  const unsigned end = assign_turns(*plan.input, after, turns);
+  turns.insert(turns.end(), right_turns.begin(), right_turns.end());
+  return end;
+}
+
+}  // namespace
+
+PlanProperties properties_of(const Plan& plan) {
+  PlanProperties below;
+  if (plan.input) below = properties_of(*plan.input);
+  switch (plan.kind) {
+    case PlanKind::kStreamScan:
+    case PlanKind::kValues: return {true, true};
+    case PlanKind::kViewScan: return {true, false};
+    case PlanKind::kFilter:
+    case PlanKind::kProject: return below;
+    case PlanKind::kSort: return {below.append_only, false};
+    case PlanKind::kWindow:
+      // A session that grows takes its rows back and gives them again.
+      return plan.window.kind == Window::Kind::kHop ? below : PlanProperties{false, false};
+    case PlanKind::kAggregate:
+      // Groups without aggregates (DISTINCT) come once and stay; closed windows are given once.
+      if (plan.emit_on_close) return {true, false};
+      return {below.append_only && plan.aggregates.empty() && !plan.group_keys.empty() && !plan.retain_micros,
+              false};
+    case PlanKind::kTopK: return {false, false};
+    case PlanKind::kUnion: return {below.append_only && properties_of(*plan.right).append_only, false};
+    case PlanKind::kJoin: {
+      if (plan.join.match == Join::Match::kAsOfOffset) return {below.append_only, false};
+      const bool append_only = below.append_only && properties_of(*plan.right).append_only &&
+                               !plan.join.left_outer && plan.join.match == Join::Match::kCurrent;
+      return {append_only, false};
+    }
+  }
+  return {false, false};
+}
+
+std::vector<const Plan*> scans_of(const Plan& plan) {
+  std::vector<const Plan*> scans;
+  collect(plan, scans);
+  return scans;
+}
+
+Granularity granularity_of(const ViewPlan& plan) {
+  if (plan.emit == ViewPlan::Emit::kChanges && !stateless(*plan.root)) return Granularity::kEvent;
+  if (plan.emit == ViewPlan::Emit::kOnWindowClose) {
+    return has(*plan.root, joins_as_of_offset) ? Granularity::kEvent : Granularity::kWindowClose;
+  }
+  return has(*plan.root, joins_as_of_offset) ? Granularity::kRun : Granularity::kChunk;
+}
+
+std::vector<unsigned> head_turns(const Plan& plan) {
+  std::vector<unsigned> turns;
+  assign_turns(plan, 0, turns);
+  if (!has(plan, joins_as_of_offset)) std::fill(turns.begin(), turns.end(), 0U);
+  return turns;
+}
+
+std::int64_t watermark_step(const Plan& plan) {
+  std::int64_t step = 0;
+  if (plan.kind == PlanKind::kAggregate && plan.emit_on_close && plan.window_key) {
+    const WindowKey& key = *plan.window_key;
+    step = key.step_micros == 0 ? 1 : std::gcd(key.step_micros, key.size_micros);
+  }
+  if (plan.input) step = std::gcd(step, watermark_step(*plan.input));
+  if (plan.right) step = std::gcd(step, watermark_step(*plan.right));
+  return step;
+}
+
+}  // namespace kappa::processor
