@@ -110,7 +110,9 @@ void AggregateOperator::add_weights(const ChangeBatch& batch) {
 void AggregateOperator::settle() {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     StateEntry& group = *groups_[i];
-    group.exists = aggregates_->global() || GroupLayout::weight(group.value) != 0;
+    // Rows may be taken back before they come: a weight of zero alone does not say that nothing is left.
+    group.exists = aggregates_->global() || GroupLayout::weight(group.value) != 0 ||
+                   group.value.find_first_not_of('\0') != std::string::npos;
     const bool there = group.exists && aggregates_->has_row(group.value);
     if (!group.exists) group.value.clear();
     store_.changed(group);

@@ -1,9 +1,19 @@
 // See group_codec.h.
 #include "processor/operators/group_codec.h"
 
+#include <algorithm>
+
 #include "processor/state/key_encoding.h"
 
 namespace kappa::processor {
+namespace {
+
+std::unexpected<Error> damaged() {
+  return fail(ErrorCode::kCorrupt, 3301, "the state of a group has the wrong size",
+              "the view is rebuilt from the log");
+}
+
+}  // namespace
 
 Expected<std::unique_ptr<AggregateSet>> AggregateSet::make(const Plan& aggregate, InputKind input,
                                                            StateStore* store, TableId& next_table) {
@@ -18,11 +28,19 @@ Expected<std::unique_ptr<AggregateSet>> AggregateSet::make(const Plan& aggregate
   return set;
 }
 
+bool AggregateSet::mergeable() const {
+  return std::ranges::all_of(functions_, [](const auto& function) { return function->mergeable(); });
+}
+
+Status AggregateSet::merge(std::string& into, std::string_view from) const {
+  if (!layout_.fits(into) || !layout_.fits(from)) return damaged();
+  add_raw(into.data(), GroupLayout::weight(from));
+  for (const auto& function : functions_) KAPPA_CHECK_OK(function->merge(into, from));
+  return {};
+}
+
 Expected<Row> AggregateSet::row(std::string_view key, std::string_view value) const {
-  if (!layout_.fits(value)) {
-    return fail(ErrorCode::kCorrupt, 3301, "the state of a group has the wrong size",
-                "the view is rebuilt from the log");
-  }
+  if (!layout_.fits(value)) return damaged();
   Row row;
   row.reserve(key_types_.size() + functions_.size());
   for (const Type type : key_types_) {

@@ -35,6 +35,13 @@ class AggregateSet {
   // The row; kCorrupt 3301 for bytes that are not a group's.
   [[nodiscard]] Expected<Row> row(std::string_view key, std::string_view value) const;
 
+  // Whether groups may be merged: no aggregate keeps side tables in this input mode.
+  [[nodiscard]] bool mergeable() const;
+  // Makes the group value `into` that of both groups' rows, which are disjoint: the same bytes as if all
+  // rows had come to one group, in any order. layout().fixed_bytes() zeros are a group without rows.
+  // Thread-safe. kCorrupt 3301 for bytes that are not a group's.
+  [[nodiscard]] Status merge(std::string& into, std::string_view from) const;
+
  private:
   GroupLayout layout_;
   std::vector<std::unique_ptr<AggregateFunction>> functions_;

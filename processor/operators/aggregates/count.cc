@@ -8,6 +8,8 @@ class RowCount final : public AggregateFunction {
  public:
   [[nodiscard]] std::size_t fixed_bytes() const override { return 0; }
   [[nodiscard]] Status update(const AggregateRows&) override { return {}; }
+  [[nodiscard]] bool mergeable() const override { return true; }
+  [[nodiscard]] Status merge(std::string&, std::string_view) const override { return {}; }
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {
     return Value::bigint(GroupLayout::weight(group));
   }
@@ -23,6 +25,11 @@ class Count final : public AggregateFunction {
       char* const at = block(rows.group(row));
       store_raw(at, load_raw<std::int64_t>(at) + rows.weight(row));
     }
+    return {};
+  }
+  [[nodiscard]] bool mergeable() const override { return true; }
+  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+    add_raw<std::int64_t>(block(into), load_raw<std::int64_t>(block(from)));
     return {};
   }
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {

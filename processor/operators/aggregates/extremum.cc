@@ -52,11 +52,17 @@ class Extremum final : public AggregateFunction {
       key_.clear();
       append_key(argument, row, key_);
       StateEntry& group = rows.group(row);
-      if (beats(key_, current(group.value))) set(group, key_);
+      if (beats(key_, current(group.value))) set(group.value, key_);
     }
     return {};
   }
 
+  [[nodiscard]] bool mergeable() const override { return !retracting_; }
+  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+    const std::string_view key = current(from);
+    if (!key.empty() && beats(key, current(into))) set(into, key);
+    return {};
+  }
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {
     std::string_view key = current(group);
     if (key.empty()) return Value::null(type_);
@@ -91,7 +97,7 @@ class Extremum final : public AggregateFunction {
       switch (values_.add(*entry, rows.weight(row))) {
         case MultisetTable::Change::kNone: break;
         case MultisetTable::Change::kCame:
-          if (beats(key, current(group.value))) set(group, key);
+          if (beats(key, current(group.value))) set(group.value, key);
           break;
         case MultisetTable::Change::kWent:
           if (key == current(group.value)) lost_.push_back(&group);
@@ -103,7 +109,7 @@ class Extremum final : public AggregateFunction {
     lost_.erase(std::ranges::unique(lost_).begin(), lost_.end());
     for (StateEntry* const group : lost_) {
       KAPPA_TRY(const std::string key, values_.extremum(group->key, greatest_));
-      set(*group, key);
+      set(group->value, key);
     }
     return {};
   }
@@ -116,9 +122,9 @@ class Extremum final : public AggregateFunction {
     const char* const at = block(group);
     return *at == 0 ? std::string_view() : std::string_view(at, bytes_);
   }
-  void set(StateEntry& group, std::string_view key) const {
+  void set(std::string& group, std::string_view key) const {
     if (has_variable()) {
-      layout().set_variable(group.value, number(), key);
+      layout().set_variable(group, number(), key);
     } else if (key.empty()) {
       std::memset(block(group), 0, bytes_);
     } else {

@@ -25,6 +25,11 @@ inline void store_raw(char* to, T value) {
   std::memcpy(to, &value, sizeof value);
 }
 
+template <class T>
+inline void add_raw(char* to, T value) {
+  store_raw(to, static_cast<T>(load_raw<T>(to) + value));
+}
+
 class GroupLayout {
  public:
   // Adds the block of the next aggregate; returns its number.

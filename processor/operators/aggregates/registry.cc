@@ -23,6 +23,10 @@ constexpr std::array<Registration, 5> kAggregates{{
 
 }  // namespace
 
+Status AggregateFunction::merge(std::string&, std::string_view) const {
+  return fail(ErrorCode::kInvalid, 2005, "the aggregate keeps more than its group's value");
+}
+
 Expected<std::unique_ptr<AggregateFunction>> make_aggregate(const AggregateContext& context) {
   for (const Registration& registration : kAggregates) {
     if (registration.name != context.aggregate.function) continue;

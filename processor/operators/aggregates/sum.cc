@@ -59,6 +59,12 @@ class IntegerSum final : public AggregateFunction {
     }
     return {};
   }
+  [[nodiscard]] bool mergeable() const override { return true; }
+  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+    add_raw(block(into), load_raw<std::int64_t>(block(from)));
+    add_raw(block(into) + 8, load_raw<Int128>(block(from) + 8));
+    return {};
+  }
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {
     const auto count = load_raw<std::int64_t>(block(group));
     const auto sum = load_raw<Int128>(block(group) + 8);
@@ -98,6 +104,19 @@ class WideSum final : public AggregateFunction {
       sum.store(stored);
       layout().set_variable(group.value, number(), {stored, sum.stored_bytes()});
     }
+    return {};
+  }
+  [[nodiscard]] bool mergeable() const override { return true; }
+  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+    WideInteger sum;
+    WideInteger added;
+    if (!sum.load(layout().variable(into, number())) || !added.load(layout().variable(from, number())))
+      return damaged();
+    add_raw(block(into) + 4, load_raw<std::int64_t>(block(from) + 4));
+    sum.add(added);
+    char stored[WideInteger::kBytesMax];
+    sum.store(stored);
+    layout().set_variable(into, number(), {stored, sum.stored_bytes()});
     return {};
   }
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {

@@ -108,6 +108,24 @@ void WideInteger::add(Int128 value, std::size_t shift) {
   normalise(sum.data(), first, end - first, (sum[end - first - 1] >> 63) != 0);
 }
 
+void WideInteger::add(const WideInteger& other) {
+  if (other.is_zero()) return;
+  if (is_zero()) {
+    *this = other;
+    return;
+  }
+  const std::size_t first = std::min(first_, other.first_);
+  const std::size_t end = std::max(first_ + count_, other.first_ + other.count_) + 1;
+  std::array<std::uint64_t, kLimbs + 1> sum;
+  std::uint64_t carry = 0;
+  for (std::size_t i = first; i < end; ++i) {
+    const Wide total = static_cast<Wide>(limb(i)) + other.limb(i) + carry;
+    sum[i - first] = static_cast<std::uint64_t>(total);
+    carry = static_cast<std::uint64_t>(total >> 64);
+  }
+  normalise(sum.data(), first, end - first, (sum[end - first - 1] >> 63) != 0);
+}
+
 void WideInteger::add(double x, std::int64_t weight) {
   const auto bits = std::bit_cast<std::uint64_t>(x);
   const auto exponent = static_cast<std::size_t>((bits >> 52) & 0x7ff);

@@ -31,6 +31,8 @@ class WideInteger {
   void add(Int128 value, std::size_t shift);
   // Adds x * weight, in units of 2^-1074. x is finite.
   void add(double x, std::int64_t weight);
+  // Adds another sum in the same units.
+  void add(const WideInteger& other);
 
   [[nodiscard]] bool is_zero() const { return count_ == 0 && !negative_; }
   // Stored form: u8 first, u8 sign (0 or 1), limbs; empty for zero. The bytes of a value are unique.

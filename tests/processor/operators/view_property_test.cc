@@ -6,27 +6,22 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <random>
 
 #include "processor/operators/build.h"
 #include "processor/state/key_encoding.h"
+#include "tests/processor/operators/all_aggregates.h"
 #include "tests/processor/operators/change_source.h"
 #include "tests/processor/operators/reference.h"
+#include "tests/support/seed.h"
 #include "tests/support/temp_dir.h"
 
 namespace kappa::processor {
 namespace {
 
 using namespace testing;
-
-std::uint64_t new_seed() {
-  const char* const given = std::getenv("KAPPA_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::printf("seed %llu (KAPPA_TEST_SEED repeats it)\n", static_cast<unsigned long long>(seed));
-  return seed;
-}
+using test::new_seed;
 
 ExpressionPtr call(const char* name, std::vector<ExpressionPtr> arguments) {
   auto made = make_call(name, std::move(arguments));
@@ -148,28 +143,6 @@ void expect_same(const std::vector<Row>& actual, const std::vector<Row>& expecte
                                       << to_text(actual[i]) << "\n"
                                       << to_text(expected[i]);
   }
-}
-
-// Every aggregate over every type that it takes, plain, with FILTER and with DISTINCT.
-std::vector<Aggregate> all_aggregates() {
-  const std::vector<Column> columns = source_columns();
-  const ExpressionPtr flag = col(columns, kFlag);
-  std::vector<Aggregate> all = {aggregate("count", nullptr), aggregate("count", nullptr, false, flag)};
-  for (const Col c : {kInt, kReal, kDec, kSpan}) {
-    for (const char* function : {"sum", "avg"}) {
-      if (c == kSpan && function == std::string("avg")) continue;
-      all.push_back(aggregate(function, col(columns, c)));
-      all.push_back(aggregate(function, col(columns, c), false, flag));
-      all.push_back(aggregate(function, col(columns, c), true));
-    }
-  }
-  for (const Col c : {kFlag, kInt, kReal, kDec, kText, kTime}) {
-    for (const char* function : {"min", "max", "count"}) {
-      all.push_back(aggregate(function, col(columns, c)));
-      all.push_back(aggregate(function, col(columns, c), true, c == kText ? flag : nullptr));
-    }
-  }
-  return all;
 }
 
 ViewPlan view_of(PlanPtr root, std::vector<std::size_t> key_columns) {
