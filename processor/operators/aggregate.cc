@@ -86,7 +86,7 @@ Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
         groups_.push_back(entry);
         entry->mark = static_cast<std::uint32_t>(groups_.size());
         was_there_.push_back(entry->exists && aggregates_->has_row(entry->value));
-        if (keep_old) old_values_.push_back(entry->exists ? std::optional(entry->value) : std::nullopt);
+        if (keep_old) old_values_.push_back(entry->exists ? std::optional(std::string(entry->value)) : std::nullopt);
       }
       group = entry->mark - 1;
       std::swap(key_, previous_key_);

@@ -74,8 +74,8 @@ class OrderedLayer final : public LayerCursor {
 // The B-tree, long keys put back in order. Entries that share a long key's prefix are gathered.
 class TreeLayer final : public LayerCursor {
  public:
-  TreeLayer(const ReadTransaction& transaction, TableId table, const KeyRange& range, bool backward)
-      : cursor_(transaction.pages()), table_(table), range_(range), backward_(backward) {}
+  TreeLayer(const Pages& pages, TableId table, const KeyRange& range, bool backward)
+      : cursor_(pages), table_(table), range_(range), backward_(backward) {}
 
   Expected<std::optional<LayerEntry>> next() override {
     if (!begun_) {
@@ -180,9 +180,8 @@ std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess
                                            const KeyRange& range, bool backward) {
   return std::make_unique<OrderedLayer>(entries, table, range, backward);
 }
-std::unique_ptr<LayerCursor> tree_layer(const ReadTransaction& transaction, TableId table,
-                                        const KeyRange& range, bool backward) {
-  return std::make_unique<TreeLayer>(transaction, table, range, backward);
+std::unique_ptr<LayerCursor> tree_layer(const Pages& pages, TableId table, const KeyRange& range, bool backward) {
+  return std::make_unique<TreeLayer>(pages, table, range, backward);
 }
 
 Expected<std::optional<StateCursor::Entry>> MergeCursor::next() {

@@ -44,9 +44,9 @@ struct ImageEntry {
                                                         const KeyRange& range, bool backward);
 [[nodiscard]] std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess>& entries,
                                                          TableId table, const KeyRange& range, bool backward);
-// `transaction` is borrowed.
-[[nodiscard]] std::unique_ptr<LayerCursor> tree_layer(const ReadTransaction& transaction, TableId table,
-                                                      const KeyRange& range, bool backward);
+// `pages` is borrowed; whoever holds it keeps its version from being used again.
+[[nodiscard]] std::unique_ptr<LayerCursor> tree_layer(const Pages& pages, TableId table, const KeyRange& range,
+                                                      bool backward);
 
 // Newest layer first.
 class MergeCursor final : public StateCursor {

@@ -33,7 +33,7 @@ class LayeredSnapshot final : public StateSnapshot {
     if (frozen_) {
       if (const StateEntry* entry = frozen_->find_visible(Overlay::lookup(table, key))) {
         if (!entry->exists) return std::nullopt;
-        return entry->value;
+        return std::string(entry->value);
       }
     }
     if (tree_ == nullptr) return std::nullopt;
@@ -44,7 +44,7 @@ class LayeredSnapshot final : public StateSnapshot {
     std::vector<std::unique_ptr<LayerCursor>> layers;
     layers.push_back(image_layer(image_->entries, table, range, backward));
     if (frozen_) layers.push_back(frozen_layer(*frozen_, table, range, backward));
-    if (tree_ != nullptr) layers.push_back(tree_layer(transaction_, table, range, backward));
+    if (tree_ != nullptr) layers.push_back(tree_layer(transaction_.pages(), table, range, backward));
     return std::make_unique<MergeCursor>(std::move(layers), backward);
   }
 
@@ -113,7 +113,7 @@ Expected<StateEntry*> LayeredStore::entry(TableId table, std::string_view key) {
     if (const StateEntry* below = frozen_seen_->find_visible(lookup)) {
       StateEntry& entry = active_->add(lookup);
       entry.exists = below->exists;
-      entry.value = below->value;
+      entry.value = below->value.view();
       return &entry;
     }
   }
@@ -123,14 +123,14 @@ Expected<StateEntry*> LayeredStore::entry(TableId table, std::string_view key) {
   }
   StateEntry& entry = active_->add(lookup);
   entry.exists = value.has_value();
-  if (value) entry.value = std::move(*value);
+  if (value) entry.value = *value;
   return &entry;
 }
 
 Expected<std::optional<std::string>> LayeredStore::get(TableId table, std::string_view key) {
   KAPPA_TRY(const StateEntry* const found, entry(table, key));
   if (!found->exists) return std::nullopt;
-  return found->value;
+  return std::string(found->value);
 }
 
 void LayeredStore::begin_changes() {
@@ -162,16 +162,21 @@ void LayeredStore::erase(TableId table, std::string_view key) {
 Expected<std::optional<std::pair<std::string, std::string>>> LayeredStore::first(TableId table,
                                                                                  KeyRange range,
                                                                                  bool backward) {
-  KAPPA_CHECK(ordered_tables_[table], "first() of a table that is not kept in order");
+  KAPPA_TRY(const std::unique_ptr<StateCursor> cursor, scan(table, std::move(range), backward));
+  KAPPA_TRY(const std::optional<StateCursor::Entry> found, cursor->next());
+  if (!found) return std::nullopt;
+  return std::pair(std::string(found->key), std::string(found->value));
+}
+
+Expected<std::unique_ptr<StateCursor>> LayeredStore::scan(TableId table, KeyRange range, bool backward) {
+  KAPPA_CHECK(ordered_tables_[table], "scan() of a table that is not kept in order");
   KAPPA_CHECK_OK(look_below());
   std::vector<std::unique_ptr<LayerCursor>> layers;
   layers.push_back(ordered_layer(active_->ordered(), table, range, backward));
-  if (frozen_seen_) layers.push_back(frozen_layer(*frozen_seen_, table, range, backward));
-  if (tree_) layers.push_back(tree_layer(below_, table, range, backward));
-  MergeCursor cursor(std::move(layers), backward);
-  KAPPA_TRY(const std::optional<StateCursor::Entry> found, cursor.next());
-  if (!found) return std::nullopt;
-  return std::pair(std::string(found->key), std::string(found->value));
+  // Not frozen_layer(): it would sort all tables here when the committer has not done it yet.
+  if (frozen_seen_) layers.push_back(ordered_layer(frozen_seen_->ordered(), table, range, backward));
+  if (tree_) layers.push_back(tree_layer(below_.pages(), table, range, backward));
+  return std::make_unique<MergeCursor>(std::move(layers), backward);
 }
 
 void LayeredStore::begin_publish() {
@@ -265,7 +270,7 @@ Expected<std::shared_ptr<StateSnapshot>> LayeredStore::snapshot() {
     image->values.reserve(bytes);
     active_->for_each_visible([&](const StateEntry& e) {
       const std::size_t at = image->values.size();
-      image->values.append(e.value);
+      image->values.append(e.value.view());
       image->entries.push_back({e.table, e.key, {image->values.data() + at, e.value.size()}, e.exists});
     });
     lock.unlock();  // The processor may go on: keys do not change and values are copied.
@@ -288,7 +293,7 @@ Expected<StateStore::PointRead> LayeredStore::read(TableId table, std::string_vi
     const StateEntry* entry = active_->find_visible(lookup);
     if (entry == nullptr && frozen_) entry = frozen_->find_visible(lookup);
     if (entry != nullptr) {
-      if (entry->exists) result.value = entry->value;
+      if (entry->exists) result.value.emplace(entry->value);
       return result;
     }
     if (!tree_) return result;

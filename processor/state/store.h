@@ -61,6 +61,7 @@ class LayeredStore final : public StateStore {
   [[nodiscard]] Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table,
                                                                                    KeyRange range,
                                                                                    bool backward) override;
+  [[nodiscard]] Expected<std::unique_ptr<StateCursor>> scan(TableId table, KeyRange range, bool backward) override;
   void begin_publish() override;
   void end_publish(const Progress& progress) override;
   [[nodiscard]] std::size_t active_bytes() const override;

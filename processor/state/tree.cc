@@ -461,7 +461,7 @@ Status Tree::write_once(std::span<const StateEntry* const> entries, const Progre
           --meta.entries;
         }
         if (keep) {
-          value = entry->value;
+          value = entry->value.view();
           meta.multiset_hash += hash_entry(entry->table, entry->key, entry->value);
           ++meta.entries;
         }

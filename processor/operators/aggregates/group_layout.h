@@ -8,9 +8,10 @@
 
 #include <cstdint>
 #include <cstring>
-#include <string>
 #include <string_view>
 #include <vector>
+
+#include "processor/state/entry_value.h"
 
 namespace kappa::processor {
 
@@ -56,7 +57,7 @@ class GroupLayout {
     return value.substr(variable_offset(value, aggregate),
                         load_raw<std::uint32_t>(value.data() + offsets_[aggregate]));
   }
-  void set_variable(std::string& value, std::size_t aggregate, std::string_view bytes) const {
+  void set_variable(EntryValue& value, std::size_t aggregate, std::string_view bytes) const {
     char* const length = value.data() + offsets_[aggregate];
     const std::size_t at = variable_offset(value, aggregate);
     const std::size_t old = load_raw<std::uint32_t>(length);

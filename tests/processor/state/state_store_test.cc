@@ -54,15 +54,22 @@ Pairs model_range(const Model& model, TableId table, const KeyRange& range, bool
   if (backward) std::reverse(found.begin(), found.end());
   return found;
 }
-Pairs scan_all(StateSnapshot& snapshot, TableId table, const KeyRange& range, bool backward) {
+Pairs read_all(StateCursor& cursor) {
   Pairs found;
-  const auto cursor = snapshot.scan(table, range, backward);
   for (;;) {
-    const auto entry = cursor->next();
+    const auto entry = cursor.next();
     EXPECT_TRUE(entry) << to_string(entry.error());
     if (!entry || !*entry) return found;
     found.emplace_back((*entry)->key, (*entry)->value);
   }
+}
+Pairs scan_all(StateSnapshot& snapshot, TableId table, const KeyRange& range, bool backward) {
+  return read_all(*snapshot.scan(table, range, backward));
+}
+Pairs scan_all(StateStore& store, TableId table, const KeyRange& range, bool backward) {
+  const auto cursor = store.scan(table, range, backward);
+  EXPECT_TRUE(cursor) << to_string(cursor.error());
+  return cursor ? read_all(**cursor) : Pairs{};
 }
 
 // LMDB ends the process when its pages contradict each other: the last words name the view and the way out.
@@ -151,6 +158,10 @@ TEST(StateStore, AnswersLikeOneOrderedMap) {
       if (!all.empty()) {
         ASSERT_EQ(**first, all[0]);
       }
+      // The processor's own changes, also those of this batch.
+      const KeyRange bounded{any_key(), any_key()};
+      ASSERT_EQ(scan_all(*store, 2, range, backward), all);
+      ASSERT_EQ(scan_all(*store, 2, bounded, !backward), model_range(model, 2, bounded, !backward));
     }
     store->end_publish(at(++applied));
     auto snapshot = store->snapshot();
@@ -202,6 +213,61 @@ TEST(StateStore, AnswersLikeOneOrderedMap) {
   ASSERT_TRUE(checked) << to_string(checked.error());
   EXPECT_EQ(checked->entries, model.size());
   EXPECT_EQ(checked->progress.applied, Offset(applied));
+  Model walked;
+  ASSERT_TRUE(walk_state(directory.path(), [&](TableId table, std::string_view key, std::string_view value) -> Status {
+    if (!walked.empty()) {
+      EXPECT_LT(walked.rbegin()->first, (Model::key_type{table, std::string(key)}));
+    }
+    walked[{table, std::string(key)}] = value;
+    return {};
+  }));
+  EXPECT_EQ(walked, model);
+}
+
+// Goal of the digest: equal entries, equal digest, however they came there; anything else differs.
+TEST(StateStore, DigestIsOfTheEntriesAlone) {
+  const std::string long_key(700, 'k');
+  const auto digest_of = [&](auto&& change, bool in_one_commit) {
+    Directory directory;
+    {
+      auto store = open_store(directory.path());
+      std::uint64_t applied = 1;
+      const auto publish = [&](auto&& body) {
+        store->begin_publish();
+        body();
+        store->end_publish(at(++applied));
+        if (in_one_commit) return;
+        EXPECT_TRUE(store->freeze());
+        EXPECT_TRUE(store->commit());
+      };
+      for (const std::string suffix : {"b", "a", "d", "c"}) {
+        publish([&] {
+          store->put(1, suffix, "v" + suffix);
+          store->put(1, long_key + suffix, "w" + suffix);
+        });
+      }
+      publish([&] { store->erase(1, "d"); });
+      publish([&] { store->erase(1, long_key + "d"); });
+      publish([&] { change(*store); });
+      EXPECT_TRUE(store->freeze());
+      EXPECT_TRUE(store->commit());
+    }
+    const auto digest = state_digest(directory.path());
+    EXPECT_TRUE(digest) << to_string(digest.error());
+    return digest ? *digest : StateDigest{};
+  };
+  const auto nothing = [](StateStore&) {};
+  const StateDigest once = digest_of(nothing, true);
+  EXPECT_EQ(once.entries, 6U);
+  EXPECT_EQ(once.applied, Offset(8));
+  EXPECT_EQ(digest_of(nothing, false).hash, once.hash);
+  EXPECT_NE(digest_of([](StateStore& s) { s.put(1, "b", "va"); }, false).hash, once.hash);
+  EXPECT_NE(digest_of([&](StateStore& s) { s.put(1, long_key + "b", "x"); }, false).hash, once.hash);
+  EXPECT_NE(digest_of([](StateStore& s) { s.erase(1, "c"); }, true).hash, once.hash);
+  EXPECT_NE(digest_of([](StateStore& s) { s.erase(1, "c"), s.put(2, "c", "vc"); }, true).hash, once.hash);
+  Directory never;
+  open_store(never.path()).reset();
+  EXPECT_EQ(state_digest(never.path())->entries, 0U);
 }
 
 TEST(StateStore, UncommittedChangesAreGoneAfterReopening) {
@@ -488,6 +554,7 @@ TEST(MemoryState, HasTheSameContract) {
   EXPECT_EQ(*store->get(1, "a"), std::nullopt);
   EXPECT_EQ((*store->first(1, {}, false))->first, "b");
   EXPECT_EQ((*store->first(1, {}, true))->first, "c");
+  EXPECT_EQ(scan_all(*store, 1, {}, true), (Pairs{{"c", "3"}, {"b", "2"}}));
   EXPECT_TRUE(store->freeze());
   EXPECT_TRUE(store->commit());
   EXPECT_EQ(scan_all(**store->snapshot(), 1, {}, false), (Pairs{{"b", "2"}, {"c", "3"}}));
