@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <string_view>
 #include <utility>
 
+#include "processor/set_aside.h"
 #include "processor/vector/evaluate.h"
 #include "proto/check.h"
 
@@ -31,9 +33,10 @@ constexpr std::array<Type, 4> kPseudoTypes{kBigintType, kBigintType, kTextType, 
 // A stream of the topic: which vectors its columns are, and the events that its WHERE keeps.
 struct EventSource::Stream {
   std::shared_ptr<const StreamDefinition> definition;
-  std::vector<Vector*> columns;                       // columns, hidden, pseudo; null where unused.
+  std::vector<Vector*> columns;                       // columns, hidden, pseudo, letters; null where unused.
   std::vector<std::optional<std::size_t>> json;       // Per column and hidden: index into json_columns_.
   std::optional<ExpressionEvaluator> filter;          // Without: every event.
+  std::optional<SetAside> aside;                      // on_error = 'dead_letter'.
   Selection selection;
   bool everything = false;                            // The selection is not used.
   std::int64_t watermark = INT64_MIN;
@@ -59,6 +62,7 @@ void EventSource::set_scans(std::vector<const Plan*> scans) {
   streams_.clear();
   scans_.clear();
   pseudo_used_ = {};
+  sets_aside_ = false;
   for (const Plan* plan : scans) {
     KAPPA_CHECK(plan->kind == PlanKind::kStreamScan, "an event source feeds stream scans");
     const StreamDefinition& definition = *plan->stream;
@@ -75,6 +79,8 @@ void EventSource::set_scans(std::vector<const Plan*> scans) {
         stream->filter.emplace(definition.where);
       }
       if (definition.event_time) wanted.push_back(*definition.event_time);
+      // Whether an event is set aside must not depend on who reads which columns.
+      for (std::size_t i = 0; definition.dead_letter && i < declared; ++i) wanted.push_back(i);
       for (const std::size_t column : wanted) {
         if (column >= read) {
           pseudo_used_[column - read] = true;
@@ -91,7 +97,7 @@ void EventSource::set_scans(std::vector<const Plan*> scans) {
     for (std::size_t output = 0; output < plan->stream_columns.size(); ++output) {
       const std::size_t column = plan->stream_columns[output];
       if (column >= read) {
-        pseudo_used_[column - read] = true;
+        if (column - read < pseudo_.size()) pseudo_used_[column - read] = true;
         continue;
       }
       const std::size_t json =
@@ -107,13 +113,23 @@ void EventSource::set_scans(std::vector<const Plan*> scans) {
   vectors_.clear();
   for (const StreamColumn& column : json_columns_) vectors_.emplace_back(column.type);
   for (const auto& stream : streams_) {
-    stream->columns.assign(stream->json.size() + pseudo_.size(), nullptr);
+    stream->columns.assign(stream->json.size() + pseudo_.size() + 2, nullptr);
     for (std::size_t i = 0; i < stream->json.size(); ++i) {
       if (stream->json[i]) stream->columns[i] = &vectors_[*stream->json[i]];
     }
     for (std::size_t i = 0; i < pseudo_.size(); ++i) {
       if (pseudo_used_[i]) stream->columns[stream->json.size() + i] = &pseudo_[i];
     }
+    if (!stream->definition->dead_letter) continue;
+    std::vector<std::size_t> decoded;
+    for (std::size_t i = 0; i < stream->definition->columns.size(); ++i) decoded.push_back(*stream->json[i]);
+    const bool rows_wanted = std::ranges::any_of(scans, [&](const Plan* plan) {
+      return plan->stream == stream->definition && plan->dead_letters;
+    });
+    stream->aside.emplace(stream->definition, std::move(decoded), rows_wanted);
+    stream->columns[stream->json.size() + pseudo_.size()] = &stream->aside->reason();
+    stream->columns[stream->json.size() + pseudo_.size() + 1] = &stream->aside->retried();
+    sets_aside_ = true;
   }
   chunks_.assign(scans_.size(), {});
   for (std::size_t i = 0; i < scans_.size(); ++i) {
@@ -142,6 +158,9 @@ void EventSource::clear_chunk() {
   poison_ = 0;
   sound_.clear();
   decoder_->start(vectors_);
+  for (const auto& stream : streams_) {
+    if (stream->aside) stream->aside->start_chunk();
+  }
   for (std::size_t i = 0; i < pseudo_.size(); ++i) {
     if (pseudo_used_[i]) pseudo_[i].reset(kPseudoTypes[i], kVectorRows);
   }
@@ -196,7 +215,9 @@ Status EventSource::decode_batch(Offset limit) {
     if (offset < position_) continue;  // The first batch may begin before our position.
     const std::size_t row = rows_++;
     // The log promises readable bytes after a body, and a copy has them: always padded.
-    if (decoder_->decode(record->value, row, vectors_, arena_, true)) [[likely]] {
+    const bool sound = decoder_->decode(record->value, row, vectors_, arena_, true);
+    if (sets_aside_) note_trouble(*record, row, sound);
+    if (sound) [[likely]] {
       if (poison_ > 0) sound_.push_back(static_cast<std::uint32_t>(row));
     } else {
       if (poison_++ == 0) {
@@ -224,6 +245,17 @@ Status EventSource::decode_batch(Offset limit) {
   return {};
 }
 
+void EventSource::note_trouble(const RecordView& record, std::size_t row, bool sound) {
+  if (sound && decoder_->event_failures() == 0 && record.headers.empty()) return;
+  const auto number = static_cast<std::uint32_t>(row);
+  for (const auto& stream : streams_) {
+    if (!stream->aside) continue;
+    if (!sound) stream->aside->note_poison(number, record.value);
+    if (decoder_->event_failures() > 0) stream->aside->note_failures(number, record.value, *decoder_);
+    if (!record.headers.empty()) stream->aside->note_headers(number, record.headers);
+  }
+}
+
 void EventSource::finish_chunk() {
   for (const auto& stream : streams_) {
     ChangeBatch all;
@@ -236,6 +268,14 @@ void EventSource::finish_chunk() {
       stream->filter->filter(all, stream->selection);
     } else if (poison_ > 0) {
       stream->selection = sound_;
+    }
+    if (stream->aside && !stream->aside->empty()) {
+      if (stream->everything) {
+        stream->selection.resize(rows_);
+        std::iota(stream->selection.begin(), stream->selection.end(), 0U);
+        stream->everything = false;
+      }
+      stream->aside->finish(all, stream->selection);
     }
     stream->watermark = INT64_MIN;
     if (stream->definition->event_time) {
@@ -254,9 +294,13 @@ void EventSource::finish_chunk() {
     const Stream& stream = *streams_[scans_[i].stream];
     ScanChunk& chunk = chunks_[i];
     chunk.changes.count = rows_;
+    chunk.failures.clear();
+    if (scans_[i].plan->dead_letters) {
+      chunk.changes.selection = &stream.aside->letters();
+      continue;
+    }
     chunk.changes.selection = stream.everything ? nullptr : &stream.selection;
     chunk.watermark = stream.watermark;
-    chunk.failures.clear();
     for (const auto& [output, json] : scans_[i].json) {
       const std::uint64_t count = failures[json] - failures_before_[json];
       if (count > 0) chunk.failures.push_back({output, count});

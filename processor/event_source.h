@@ -70,6 +70,7 @@ class EventSource {
 
  private:
   struct Stream;
+  void note_trouble(const RecordView& record, std::size_t row, bool sound);
   void clear_chunk();
   // Takes the next batch of the log; false when there is none below `limit`.
   [[nodiscard]] Expected<bool> open_batch(Offset limit);
@@ -94,6 +95,7 @@ class EventSource {
   std::array<Vector, 4> pseudo_;          // In the order of enum Pseudo.
   std::array<bool, 4> pseudo_used_{};
   std::vector<std::unique_ptr<Stream>> streams_;
+  bool sets_aside_ = false;               // One of the streams does.
   struct Scan {
     const Plan* plan = nullptr;
     std::size_t stream = 0;

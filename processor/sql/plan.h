@@ -47,6 +47,9 @@ struct StreamDefinition {
 
 // Columns every stream has besides its own, in this order after them.
 enum class Pseudo : std::uint8_t { kOffset, kSequence, kKey, kAppendTime };  // _offset _seq _key _append_time
+// After those, only of a scan of dead letters: why an event was set aside, and the offset of the event that
+// a retry stands for.
+enum class LetterColumn : std::uint8_t { kReason = 4, kRetryOf = 5 };
 
 struct SortKey {
   ExpressionPtr expression;
@@ -150,6 +153,8 @@ struct Plan {
   std::shared_ptr<const StreamDefinition> stream;
   std::vector<std::size_t> stream_columns;  // Per output column: index into columns+hidden, or
                                             // columns.size()+hidden.size()+Pseudo.
+  bool dead_letters = false;                // The events that the stream sets aside, and retries of such, in
+                                            // place of its own (processor/dead_letters.h).
   // kViewScan
   std::string view;                         // Name.
   std::uint32_t view_version = 0;           // 0: the current one.

@@ -134,6 +134,7 @@ struct JsonDecoder::Impl {
   void take_back_failure(std::uint32_t column) {
     failed[column] = 0;
     --failures[column];
+    --event_failures;
   }
   template <class Convert>
   void write(std::uint32_t node, Convert&& convert) {
@@ -141,6 +142,7 @@ struct JsonDecoder::Impl {
       if (!convert(ColumnWriter{(*out)[column], row, *arena})) [[unlikely]] {
         failed[column] = event_number;
         ++failures[column];
+        ++event_failures;
       }
     }
   }
@@ -157,6 +159,7 @@ struct JsonDecoder::Impl {
   std::vector<std::uint64_t> seen;      // Per node: the last event that had it.
   std::vector<std::uint64_t> failed;    // Per column: the last event whose value did not convert.
   std::vector<std::uint64_t> failures;  // Per column, of valid events.
+  std::size_t event_failures = 0;       // Columns with one in this event.
   std::uint64_t event_number = 0;
   std::vector<Vector>* out = nullptr;
   Arena* arena = nullptr;
@@ -180,6 +183,7 @@ bool JsonDecoder::decode(std::string_view event, std::size_t row, std::vector<Ve
                          bool /*padded*/) {
   Impl& impl = *impl_;
   ++impl.event_number;
+  impl.event_failures = 0;
   impl.out = &out;
   impl.arena = &arena;
   impl.row = row;
@@ -193,6 +197,12 @@ bool JsonDecoder::decode(std::string_view event, std::size_t row, std::vector<Ve
 
 const std::vector<std::uint64_t>& JsonDecoder::conversion_failures() const {
   return impl_->failures;
+}
+
+std::size_t JsonDecoder::event_failures() const { return impl_->event_failures; }
+
+bool JsonDecoder::event_failed(std::size_t column) const {
+  return impl_->event_number != 0 && impl_->failed[column] == impl_->event_number;
 }
 
 }  // namespace kappa::processor

@@ -42,6 +42,9 @@ class JsonDecoder {
                             bool padded);
   // Conversion failures per column since construction.
   [[nodiscard]] const std::vector<std::uint64_t>& conversion_failures() const;
+  // Of the last event alone: how many columns have one (none in a poison event), and which.
+  [[nodiscard]] std::size_t event_failures() const;
+  [[nodiscard]] bool event_failed(std::size_t column) const;
 
  private:
   struct Impl;
