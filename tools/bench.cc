@@ -1,4 +1,4 @@
-// kappa bench: load on a running server, measured where the client stands.
+// kappa bench: load on a running server, measured where the client stands. (nexmark: tools/bench_nexmark.cc.)
 //
 // append: every worker thread drives its share of the connections in turn; each connection keeps
 // --pipeline batches of --batch events in flight. Building a batch validates every event, as `kappa
@@ -6,12 +6,10 @@
 #include <CLI/CLI.hpp>
 
 #include <malloc.h>
-#include <sys/utsname.h>
 
 #include <atomic>
 #include <cstdio>
 #include <deque>
-#include <fstream>
 #include <thread>
 
 #include "processor/vector/json_decode.h"
@@ -20,6 +18,7 @@
 #include "tools/bench_events.h"
 #include "tools/command.h"
 #include "tools/histogram.h"
+#include "tools/machine.h"
 #include "tools/output.h"
 
 namespace kappa::tools {
@@ -49,21 +48,6 @@ struct Measured {
   Status status;
   std::string durability;
 };
-
-std::string machine() {
-  utsname names{};
-  ::uname(&names);
-  std::ifstream cpu("/proc/cpuinfo");
-  std::string model = names.machine;
-  for (std::string line; std::getline(cpu, line);) {
-    if (line.starts_with("model name")) {
-      model = line.substr(std::min(line.size(), line.find(':') + 2));
-      break;
-    }
-  }
-  return model + ", " + std::to_string(std::thread::hardware_concurrency()) + " threads, " + names.sysname + " " +
-         names.release;
-}
 
 std::vector<std::string> event_pool(const BenchFlags& flags) {
   Random random(7);
@@ -238,13 +222,15 @@ int run_append(const BenchFlags& flags) {
 
 void add_bench(CLI::App& app, int& status) {
   auto flags = std::make_shared<BenchFlags>();
-  CLI::App* command = app.add_subcommand("bench", "Measure a running server");
+  CLI::App* command = app.add_subcommand("bench", "Measure a running server, or the engine alone");
   command->description(R"(Examples:
   kappa bench append --events 10000000
   kappa bench append --clients 50 --pipeline 1 --batch 1 --duration 10s
   kappa bench append --events 100000 --batch 1 --pipeline 1 -o json
 
-Measures a running server with synthetic JSON events of --size bytes.)");
+  kappa bench nexmark --queries q0,q5
+
+append measures a running server with synthetic JSON events of --size bytes; nexmark needs no server.)");
   command->require_subcommand(1);
   CLI::App* append = command->add_subcommand("append", "Validate and append events, wait for the acks");
   append->add_option("--topic", flags->topic, "Topic")->capture_default_str();
@@ -262,6 +248,7 @@ Measures a running server with synthetic JSON events of --size bytes.)");
   append->add_option("-o,--output", flags->output, "json")->check(CLI::IsMember({"json", "table"}));
   add_connection_flags(*append, flags->connection);
   append->callback([flags, &status] { status = run_append(*flags); });
+  add_bench_nexmark(*command, status);
 }
 
 }  // namespace kappa::tools
