@@ -112,7 +112,7 @@ void AggregateOperator::settle() {
     StateEntry& group = *groups_[i];
     // Rows may be taken back before they come: a weight of zero alone does not say that nothing is left.
     group.exists = aggregates_->global() || GroupLayout::weight(group.value) != 0 ||
-                   group.value.find_first_not_of('\0') != std::string::npos;
+                   group.value.view().find_first_not_of('\0') != std::string_view::npos;
     const bool there = group.exists && aggregates_->has_row(group.value);
     if (!group.exists) group.value.clear();
     store_.changed(group);

@@ -32,7 +32,7 @@ bool AggregateSet::mergeable() const {
   return std::ranges::all_of(functions_, [](const auto& function) { return function->mergeable(); });
 }
 
-Status AggregateSet::merge(std::string& into, std::string_view from) const {
+Status AggregateSet::merge(EntryValue& into, std::string_view from) const {
   if (!layout_.fits(into) || !layout_.fits(from)) return damaged();
   add_raw(into.data(), GroupLayout::weight(from));
   for (const auto& function : functions_) KAPPA_CHECK_OK(function->merge(into, from));

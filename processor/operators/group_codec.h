@@ -40,7 +40,7 @@ class AggregateSet {
   // Makes the group value `into` that of both groups' rows, which are disjoint: the same bytes as if all
   // rows had come to one group, in any order. layout().fixed_bytes() zeros are a group without rows.
   // Thread-safe. kCorrupt 3301 for bytes that are not a group's.
-  [[nodiscard]] Status merge(std::string& into, std::string_view from) const;
+  [[nodiscard]] Status merge(EntryValue& into, std::string_view from) const;
 
  private:
   GroupLayout layout_;

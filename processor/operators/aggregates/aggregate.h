@@ -57,7 +57,7 @@ class AggregateFunction {
   // Makes the state in `into` that of both row sets, which are disjoint: the bytes are as if all rows had
   // come to one group. Associative and commutative. Thread-safe. kCorrupt 3301 for bytes that are not a
   // group's.
-  [[nodiscard]] virtual Status merge(std::string& into, std::string_view from) const;
+  [[nodiscard]] virtual Status merge(EntryValue& into, std::string_view from) const;
   // The aggregate's value for a group. Thread-safe.
   [[nodiscard]] virtual Expected<Value> result(std::string_view group_value) const = 0;
 
@@ -66,7 +66,7 @@ class AggregateFunction {
   virtual void placed() {}
   [[nodiscard]] char* block(StateEntry& group) const { return group.value.data() + offset_; }
   [[nodiscard]] const char* block(std::string_view group_value) const { return group_value.data() + offset_; }
-  [[nodiscard]] char* block(std::string& group_value) const { return group_value.data() + offset_; }
+  [[nodiscard]] char* block(EntryValue& group_value) const { return group_value.data() + offset_; }
   [[nodiscard]] const GroupLayout& layout() const { return *layout_; }
   [[nodiscard]] std::size_t number() const { return number_; }
 

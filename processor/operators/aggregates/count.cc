@@ -9,7 +9,7 @@ class RowCount final : public AggregateFunction {
   [[nodiscard]] std::size_t fixed_bytes() const override { return 0; }
   [[nodiscard]] Status update(const AggregateRows&) override { return {}; }
   [[nodiscard]] bool mergeable() const override { return true; }
-  [[nodiscard]] Status merge(std::string&, std::string_view) const override { return {}; }
+  [[nodiscard]] Status merge(EntryValue&, std::string_view) const override { return {}; }
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {
     return Value::bigint(GroupLayout::weight(group));
   }
@@ -28,7 +28,7 @@ class Count final : public AggregateFunction {
     return {};
   }
   [[nodiscard]] bool mergeable() const override { return true; }
-  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+  [[nodiscard]] Status merge(EntryValue& into, std::string_view from) const override {
     add_raw<std::int64_t>(block(into), load_raw<std::int64_t>(block(from)));
     return {};
   }

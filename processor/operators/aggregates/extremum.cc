@@ -58,7 +58,7 @@ class Extremum final : public AggregateFunction {
   }
 
   [[nodiscard]] bool mergeable() const override { return !retracting_; }
-  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+  [[nodiscard]] Status merge(EntryValue& into, std::string_view from) const override {
     const std::string_view key = current(from);
     if (!key.empty() && beats(key, current(into))) set(into, key);
     return {};
@@ -122,7 +122,7 @@ class Extremum final : public AggregateFunction {
     const char* const at = block(group);
     return *at == 0 ? std::string_view() : std::string_view(at, bytes_);
   }
-  void set(std::string& group, std::string_view key) const {
+  void set(EntryValue& group, std::string_view key) const {
     if (has_variable()) {
       layout().set_variable(group, number(), key);
     } else if (key.empty()) {

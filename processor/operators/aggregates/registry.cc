@@ -23,7 +23,7 @@ constexpr std::array<Registration, 5> kAggregates{{
 
 }  // namespace
 
-Status AggregateFunction::merge(std::string&, std::string_view) const {
+Status AggregateFunction::merge(EntryValue&, std::string_view) const {
   return fail(ErrorCode::kInvalid, 2005, "the aggregate keeps more than its group's value");
 }
 

@@ -60,7 +60,7 @@ class IntegerSum final : public AggregateFunction {
     return {};
   }
   [[nodiscard]] bool mergeable() const override { return true; }
-  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+  [[nodiscard]] Status merge(EntryValue& into, std::string_view from) const override {
     add_raw(block(into), load_raw<std::int64_t>(block(from)));
     add_raw(block(into) + 8, load_raw<Int128>(block(from) + 8));
     return {};
@@ -107,7 +107,7 @@ class WideSum final : public AggregateFunction {
     return {};
   }
   [[nodiscard]] bool mergeable() const override { return true; }
-  [[nodiscard]] Status merge(std::string& into, std::string_view from) const override {
+  [[nodiscard]] Status merge(EntryValue& into, std::string_view from) const override {
     WideInteger sum;
     WideInteger added;
     if (!sum.load(layout().variable(into, number())) || !added.load(layout().variable(from, number())))

@@ -74,17 +74,22 @@ void expect_merged(InputKind input, const std::vector<Aggregate>& aggregates, st
     Groups merged;
     std::ranges::shuffle(parts, random);
     for (const std::vector<Change>& part : parts) {
-      for (auto& [key, value] : groups_of(*plan, input, part, random)) {
-        std::string& into = merged[key];
-        if (into.empty()) {
-          into = value;
-        } else if (random() % 2 == 0) {
-          ASSERT_TRUE(set->merge(into, value));
-        } else {
-          std::string other = value;
-          ASSERT_TRUE(set->merge(other, into));
-          into = std::move(other);
+      Groups of_part = groups_of(*plan, input, part, random);
+      for (auto& [key, value] : of_part) {
+        std::string& held = merged[key];
+        // From a group without rows, from the one of before or from the new one.
+        EntryValue into;
+        into.assign(set->layout().fixed_bytes(), '\0');
+        if (random() % 2 == 0) held.swap(value);
+        if (!held.empty() && random() % 2 == 0) {
+          into = held;
+        } else if (!held.empty()) {
+          ASSERT_TRUE(set->merge(into, held));
         }
+        if (!value.empty()) {
+          ASSERT_TRUE(set->merge(into, value));
+        }
+        held = into.view();
       }
     }
     // What one part took back of another part's rows leaves nothing: such a group is gone from the whole.
@@ -123,9 +128,11 @@ TEST(Merge, ForeignBytesAreRefused) {
   const std::vector<Column> columns = source_columns();
   const PlanPtr plan = aggregate_plan(scan_plan(), {}, {aggregate("sum", col(columns, kReal))});
   const auto set = make_set(*plan, InputKind::kAppendOnly, nullptr);
-  std::string group(set->layout().fixed_bytes(), '\0');
+  EntryValue group;
+  group.assign(set->layout().fixed_bytes(), '\0');
   EXPECT_EQ(set->merge(group, "short").error().number, 3301);
-  std::string shorter = "x";
+  EntryValue shorter;
+  shorter = "x";
   EXPECT_EQ(set->merge(shorter, group).error().number, 3301);
 }
 
