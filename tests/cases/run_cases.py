@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import kappa  # noqa: E402
 import rows  # noqa: E402
 
-IDS = "d01 d02 d03 d04 d05 d06 d17 d23 d24 d25 d26 d27 d28 d29 d31".split()
+IDS = [f"d{number:02}" for number in range(1, 36)]
 BATCHES = (1, 7, 1000, None)
 RESTARTS = ("none", "SIGTERM", "SIGKILL")
 
@@ -42,9 +42,10 @@ class Case:
         self.prefixes = self.facts["prefixes"]
 
     def renamed(self):
-        """The definition with names of its own, so that every case of a data set fits into one server."""
-        text = re.sub(rf"(?<!')\b{self.topic}\b(?!')", f"{self.topic}_{self.short}", self.definition)
-        return re.sub(r"\bVIEW v\b", f"VIEW v_{self.short}", text)
+        """The definition with names of its own (streams, tables and views), so that every case of a data set
+        fits into one server. What stands in quotes is a topic or a value."""
+        names = re.findall(r"CREATE (?:STREAM|TABLE|MATERIALIZED VIEW) (\w+)", self.definition)
+        return re.sub(rf"(?<!['.])\b({'|'.join(names)})\b(?!')", rf"\1_{self.short}", self.definition)
 
     def expected(self, prefix):
         name = "expected.csv" if prefix is None else f"prefix_{prefix}.csv"
@@ -81,6 +82,21 @@ def find_cases(only):
     return cases, skipped
 
 
+PENDING = set()  # Cases that this version refuses as not available yet.
+
+
+def define(server, case, *arguments):
+    """False if this version does not have a part of the case's language."""
+    try:
+        server.run("sql", *arguments)
+        return True
+    except kappa.Failure as problem:
+        if "not available in this version" not in str(problem):
+            raise
+        PENDING.add(case.short)
+        return False
+
+
 def run_group(scratch, name, cases, lines, batch, restart):
     """All cases over one data set, one way of appending."""
     way = f"batches of {batch or 'any size'}, restart {restart}"
@@ -90,8 +106,7 @@ def run_group(scratch, name, cases, lines, batch, restart):
         stops = sorted(set(stops) | {middle})
     server = scratch.server(name).start()
     topic = cases[0].topic
-    for case in cases:
-        server.run("sql", "-q", case.renamed())
+    cases = [case for case in cases if define(server, case, "-q", case.renamed())]
     done = 0
     for stop in stops:
         if stop > done:
@@ -115,7 +130,9 @@ def run_alone(scratch, case, lines):
     """The case as it stands, its view created when the events are already there."""
     server = scratch.server("alone_" + case.id).start()
     server.append(case.topic, b"".join(lines))
-    server.run("sql", "-q", "-f", os.path.join(case.directory, "view.sql"))
+    if not define(server, case, "-q", "-f", os.path.join(case.directory, "view.sql")):
+        server.stop()
+        return
     case.check(server, "v", None, "alone, view after the events")
     server.stop()
 
@@ -152,6 +169,10 @@ def main():
                         if server.process is not None:
                             server.kill()
     print(f"{len(cases)} cases, {checks} runs, {failures} failed")
+    if PENDING:
+        print("=" * 78)
+        print(f"NOT YET in this version: {' '.join(sorted(PENDING))}")
+        print("=" * 78)
     if skipped:
         print("=" * 78)
         print(f"SKIPPED {len(skipped)} cases: {' '.join(skipped)}: their events may not be copied into the")
