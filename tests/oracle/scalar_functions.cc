@@ -1,0 +1,227 @@
+// See expressions.h: functions by the type that they give.
+#include <algorithm>
+#include <cmath>
+
+#include "tests/oracle/expressions.h"
+
+namespace kappa::oracle {
+namespace {
+
+// A call whose names differ.
+Term call(Kind kind, double bound, const std::string& kappa, const std::string& sqlite, const Dual& a,
+          const std::string& rest = "", bool exact = true) {
+  return {{kappa + "(" + a.kappa + rest + ")", sqlite + "(" + a.sqlite + rest + ")"}, kind, bound, exact};
+}
+
+// x rounded down to a multiple, also below zero.
+std::string floored(const std::string& x, const std::string& unit) {
+  return "((" + x + ") - (((" + x + ") % " + unit + ") + " + unit + ") % " + unit + ")";
+}
+
+struct Unit {
+  const char* name;
+  const char* micros;
+};
+constexpr Unit kUnits[] = {
+    {"second", "1000000"}, {"minute", "60000000"}, {"hour", "3600000000"}, {"day", "86400000000"}};
+
+}  // namespace
+
+Term Expressions::integer(int depth) {
+  if (depth <= 0) return leaf(Kind::kInteger);
+  switch (random_.below(12)) {
+    case 0: return leaf(Kind::kInteger);
+    case 1: return conditional(Kind::kInteger, depth);
+    case 2: {
+      note("fn.length");
+      return call(Kind::kInteger, 1000, "length", "length", text(depth - 1).text);
+    }
+    case 3: {
+      note("fn.abs");
+      const Term a = integer(depth - 1);
+      if (a.bound > 1e18) return a;
+      return call(Kind::kInteger, a.bound, "abs", "abs", a.text);
+    }
+    case 4: {
+      const Term* ts = column(Kind::kTime);
+      if (ts == nullptr) return leaf(Kind::kInteger);
+      note("fn.extract");
+      const std::size_t at = random_.below(3);
+      const Unit unit = kUnits[at];
+      const std::string x = ts->text.sqlite;
+      const std::string sqlite =
+          "((((" + x + ") - " + floored(x, kUnits[at + 1].micros) + ")) / " + unit.micros + ")";
+      // EXTRACT(SECOND ...) has a fraction, as in PostgreSQL.
+      const std::string kappa = at > 0 && random_.one_in(2)
+                                    ? "EXTRACT(" + std::string(unit.name) + " FROM " + ts->text.kappa + ")"
+                                    : std::string(unit.name) + "(" + ts->text.kappa + ")";
+      return {{kappa, sqlite}, Kind::kInteger, 100, true};
+    }
+    case 5: {
+      const Term* ts = column(Kind::kTime);
+      if (ts == nullptr) return leaf(Kind::kInteger);
+      note("fn.epoch_ms");
+      return {{"epoch_ms(" + ts->text.kappa + ")", "(" + floored(ts->text.sqlite, "1000") + " / 1000)"},
+              Kind::kInteger,
+              1e16,
+              true};
+    }
+    case 6: {
+      note("fn.cast_to_bigint");
+      if (random_.one_in(2)) {
+        const Dual a = real(depth - 1).text;
+        return {
+            {"CAST(" + a.kappa + " AS BIGINT)", "k_to_int(" + a.sqlite + ")"}, Kind::kInteger, 1e19, true};
+      }
+      const Dual a = text(depth - 1).text;
+      return {{"CAST(" + a.kappa + " AS BIGINT)", "k_int(" + a.sqlite + ")"}, Kind::kInteger, 1e19, true};
+    }
+    default: return integer_operation(depth);
+  }
+}
+
+Term Expressions::real(int depth) {
+  if (depth <= 0) return leaf(Kind::kDouble);
+  switch (random_.below(9)) {
+    case 0: return leaf(Kind::kDouble);
+    case 1: return conditional(Kind::kDouble, depth);
+    case 2: {
+      note("fn.round");
+      const std::string name = random_.pick({"round", "floor", "ceil"});
+      return call(Kind::kDouble, 1e300, name, "k_" + name, real(depth - 1).text);
+    }
+    case 3: {
+      note("fn.abs");
+      return call(Kind::kDouble, 1e300, "abs", "abs", real(depth - 1).text);
+    }
+    case 4: {
+      note("fn.sqrt");
+      return call(Kind::kDouble, 1e300, "sqrt", "k_sqrt", real(depth - 1).text);
+    }
+    case 5: {
+      const Term* ts = column(Kind::kTime);
+      if (ts != nullptr && random_.one_in(4)) {
+        note("fn.extract_second");
+        const std::string x = ts->text.sqlite;
+        return {{"EXTRACT(SECOND FROM " + ts->text.kappa + ")",
+                 "((((" + x + ") % 60000000) + 60000000) % 60000000 / 1000000.0)"},
+                Kind::kDouble,
+                60,
+                true};
+      }
+      note("fn.cast_to_double");
+      const Dual a = integer(depth - 1).text;
+      return {
+          {"CAST(" + a.kappa + " AS DOUBLE)", "CAST(" + a.sqlite + " AS REAL)"}, Kind::kDouble, 1e19, true};
+    }
+    default: return real_operation(depth);
+  }
+}
+
+Term Expressions::text(int depth) {
+  if (depth <= 0) return leaf(Kind::kText);
+  const auto plain = [&](const char* production, const std::string& name, const std::string& rest) {
+    note(production);
+    return call(Kind::kText, 0, name, name, text(depth - 1).text, rest);
+  };
+  switch (random_.below(14)) {
+    case 0:
+    case 1: return leaf(Kind::kText);
+    case 2: return conditional(Kind::kText, depth);
+    case 3: return plain("fn.upper_lower", random_.pick({"upper", "lower"}), "");
+    case 4:
+      return plain("fn.substr", "substr",
+                   ", " + random_.pick({"1", "2", "3"}) + random_.pick({"", ", 2", ", 1", ", 0"}));
+    case 5:
+      return plain("fn.trim", random_.pick({"trim", "ltrim", "rtrim"}),
+                   random_.pick({"", ", 'a'", ", ' a'"}));
+    case 6:
+      return plain("fn.replace", "replace", random_.pick({", 'a', 'bb'", ", 'b', ''", ", '\xc3\xa9', 'e'"}));
+    case 7: {
+      note("expr.concatenation");
+      const Dual a = text(depth - 1).text, b = text(depth - 1).text;
+      return {{"(" + a.kappa + " || " + b.kappa + ")", "(" + a.sqlite + " || " + b.sqlite + ")"},
+              Kind::kText,
+              0,
+              true};
+    }
+    case 8: {
+      note("fn.concat");
+      const Dual a = text(depth - 1).text, b = integer(depth - 1).text;
+      return {{"concat(" + a.kappa + ", " + b.kappa + ")",
+               "(coalesce(" + a.sqlite + ", '') || coalesce(CAST(" + b.sqlite + " AS TEXT), ''))"},
+              Kind::kText,
+              0,
+              true};
+    }
+    case 9: {
+      note("fn.split_part");
+      const std::string rest = random_.pick({", ',', 2", ", ':', 1", ", 'b', 2", ", ',', 3"});
+      return call(Kind::kText, 0, "split_part", "k_split", text(depth - 1).text, rest);
+    }
+    case 10: {
+      note("fn.cast_to_text");
+      switch (random_.below(4)) {
+        case 0: {
+          const Dual a = integer(depth - 1).text;
+          return {{"CAST(" + a.kappa + " AS TEXT)", "CAST(" + a.sqlite + " AS TEXT)"}, Kind::kText, 0, true};
+        }
+        case 1: {
+          const Dual a = time(depth - 1).text;
+          return {{"CAST(" + a.kappa + " AS TEXT)", "k_ts_text(" + a.sqlite + ")"}, Kind::kText, 0, true};
+        }
+        case 2: {
+          const Dual a = boolean(depth - 1).text;
+          return {{"(" + a.kappa + ")::TEXT", "k_bool_text(" + a.sqlite + ")"}, Kind::kText, 0, true};
+        }
+        default: {
+          const Dual a = real(depth - 1).text;
+          // + 0.0: which zero a min() or a group gives is nobody's promise.
+          return {{"CAST(" + a.kappa + " + 0.0 AS TEXT)", "k_text(" + a.sqlite + " + 0.0)"},
+                  Kind::kText,
+                  0,
+                  true};
+        }
+      }
+    }
+    default: return leaf(Kind::kText);
+  }
+}
+
+Term Expressions::time(int depth) {
+  if (depth <= 0) return leaf(Kind::kTime);
+  switch (random_.below(6)) {
+    case 0: return conditional(Kind::kTime, depth);
+    case 1: {
+      note("fn.date_trunc");
+      const Unit unit = kUnits[random_.below(std::size(kUnits))];
+      const Dual a = leaf(Kind::kTime).text;
+      return {
+          {"date_trunc('" + std::string(unit.name) + "', " + a.kappa + ")", floored(a.sqlite, unit.micros)},
+          Kind::kTime,
+          0,
+          true};
+    }
+    case 2: {
+      note("fn.date_bin");
+      const Dual a = leaf(Kind::kTime).text;
+      return {{"date_bin(INTERVAL '5 seconds', " + a.kappa + ")", floored(a.sqlite, "5000000")},
+              Kind::kTime,
+              0,
+              true};
+    }
+    case 3: {
+      note("expr.time_arithmetic");
+      const Dual a = leaf(Kind::kTime).text;
+      const bool plus = random_.one_in(2);
+      return {{"(" + a.kappa + (plus ? " + " : " - ") + "INTERVAL '90 seconds')",
+               "(" + a.sqlite + (plus ? " + " : " - ") + "90000000)"},
+              Kind::kTime,
+              0,
+              true};
+    }
+    default: return leaf(Kind::kTime);
+  }
+}
+
+}  // namespace kappa::oracle

@@ -1,0 +1,363 @@
+// See world.h.
+#include "tests/oracle/world.h"
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "tests/oracle/compare.h"
+#include "tests/oracle/grammar.h"
+#include "tests/oracle/kappa_engine.h"
+#include "tests/oracle/sqlite_oracle.h"
+
+namespace kappa::oracle {
+namespace {
+
+constexpr std::size_t kViews = 24;
+constexpr std::size_t kRounds = 14;
+constexpr std::size_t kProblemsMax = 3;  // Of one world; each is made small, which takes time.
+
+struct View {
+  std::string name;
+  std::string definition;
+  Query query;
+  std::string directory;  // How its state's directory begins: "OFFSET-".
+  bool wrong = false;     // Reported already.
+};
+
+class World {
+ public:
+  World(std::uint64_t seed, std::string save_to, std::string only)
+      : seed_(seed),
+        save_to_(std::move(save_to)),
+        only_(std::move(only)),
+        random_(seed),
+        schema_(random_schema(random_)),
+        sqlite_(schema_),
+        probe_(schema_),
+        grammar_(random_, schema_, relations_),
+        engine_({static_cast<std::uint32_t>(random_.pick(std::vector<std::int64_t>{10, 50, 500})),
+                 static_cast<std::size_t>(
+                     random_.pick(std::vector<std::int64_t>{16 << 10, 1 << 20, 64 << 20}))}) {}
+
+  Outcome live() {
+    EventSource source(random_, schema_);
+    const std::size_t count = 80 + random_.below(320);
+    while (events_.size() < count) events_.push_back(source.next());
+    for (std::size_t i = 0; i < events_.size(); ++i) probe_.insert(events_[i], i + 1);
+    if (!held(engine_.open(), "opening") || !define()) return std::move(outcome_);
+    const std::size_t first = kViews - random_.below(kViews / 2);
+    while (views_.size() < first && make_view()) {
+    }
+    for (std::size_t round = 0; round < kRounds && outcome_.problems.size() < kProblemsMax; ++round) {
+      if (!append(round) || !disturb()) break;
+      if (views_.size() < kViews && random_.one_in(2)) make_view();
+      compare_all();
+    }
+    if (outcome_.problems.empty()) compare_ad_hoc();
+    if (outcome_.problems.empty()) compare_states();
+    return std::move(outcome_);
+  }
+
+ private:
+  bool define() {
+    for (const Stream& stream : schema_.streams) {
+      definitions_.push_back({stream.name, stream.definition(schema_.topics[stream.topic])});
+      const auto made = execute(definitions_.back().second);
+      if (!made)
+        return problem("CREATE STREAM was refused: " + to_string(made.error()) + "\n" +
+                       definitions_.back().second);
+    }
+    for (const Table& table : schema_.tables) {
+      const auto made = execute(table.definition);
+      if (made) {
+        definitions_.push_back({table.name, table.definition});
+      } else if (made.error().number == 2008) {
+        unavailable_.insert(table.name);
+      } else {
+        return problem("CREATE TABLE was refused: " + to_string(made.error()) + "\n" + table.definition);
+      }
+    }
+    return true;
+  }
+
+  // A definition, kept if it was taken.
+  Expected<Answer> execute(const std::string& statement) {
+    auto made = engine_.execute(statement);
+    if (made) journal_.push_back({statement, SIZE_MAX});
+    return made;
+  }
+
+  // A query that SQLite answers in reasonable time, mostly with some rows.
+  std::optional<Query> random_query() {
+    for (int tries = 0; tries < (only_.empty() ? 60 : 3000); ++tries) {
+      Query query = grammar_.query();
+      if (!only_.empty() && !query.productions.contains(only_)) continue;
+      if (query.text.sqlite.size() > 20'000 || query.needs.size() > 8) continue;
+      const auto rows = probe_.query(query.text.sqlite, UINT32_MAX, 3'000, 3'000);
+      probe_.forget();
+      if (!rows || (rows->empty() && !random_.one_in(20))) continue;
+      return query;
+    }
+    return std::nullopt;
+  }
+
+  bool make_view() {
+    std::optional<Query> query = random_query();
+    if (!query) return false;
+    for (const std::string& name : query->needs) {
+      if (unavailable_.contains(name)) {
+        outcome_.productions.refused(query->productions, "CREATE TABLE");
+        return ++refusals_ < 200;
+      }
+    }
+    View view;
+    view.name = "v" + std::to_string(names_++);
+    view.query = std::move(*query);
+    view.definition = "CREATE MATERIALIZED VIEW " + view.name + " AS " + view.query.text.kappa;
+    view.directory = std::to_string(engine_.end()) + "-";
+    const auto made = execute(view.definition);
+    if (!made) {
+      if (made.error().number == 2008) {
+        outcome_.productions.refused(view.query.productions, made.error().message);
+        return ++refusals_ < 200;
+      }
+      outcome_.refusals.emplace(made.error().message, to_string(made.error()) + "\n" + view.definition);
+      return ++refusals_ < 200;
+    }
+    Relation relation;
+    relation.text = {view.name, "(" + view.query.text.sqlite + ")"};
+    relation.columns = view.query.columns;
+    relation.needs = view.query.needs;
+    relation.needs.push_back(view.name);
+    relations_.push_back(std::move(relation));
+    definitions_.push_back({view.name, view.definition});
+    views_.push_back(std::move(view));
+    ++outcome_.queries;
+    return true;
+  }
+
+  bool append(std::size_t round) {
+    const std::size_t left = events_.size() - done_;
+    std::size_t count =
+        round + 1 == kRounds ? left : std::min(left, random_.below(2 * left / (kRounds - round) + 2));
+    const std::size_t batch = random_.pick(std::vector<std::size_t>{1, 2, 7, 50, 1000});
+    while (count > 0) {
+      // Events of one topic that follow each other, at most `batch`.
+      std::vector<std::string> values;
+      const std::size_t topic = events_[done_].topic;
+      std::optional<std::string> key;
+      if (random_.one_in(3)) key = random_.pick({"key1", "key2", ""});
+      const std::size_t begin = done_;
+      while (count > 0 && values.size() < batch && events_[done_].topic == topic) {
+        events_[done_].key = key;
+        values.push_back(events_[done_].json);
+        journal_.push_back({"", done_});
+        ++done_, --count;
+      }
+      const auto offset = engine_.append(schema_.topics[topic].name, values, key);
+      if (!offset) return problem("append failed: " + to_string(offset.error()));
+      for (std::size_t i = begin; i < done_; ++i) {
+        sqlite_.insert(events_[i], *offset + (i - begin));
+        ends_.push_back(*offset + (i - begin) + 1);
+      }
+    }
+    return true;
+  }
+
+  bool disturb() {
+    switch (random_.below(14)) {
+      case 0:
+      case 1: return held(engine_.restart(), "restart");
+      case 2: return held(engine_.replay(), "replay");
+      case 3: return held(engine_.keep_states(), "restart");
+      case 4: return held(engine_.go_back(), "going back to an earlier commit");
+      default: return true;
+    }
+  }
+
+  void compare_all() {
+    for (View& view : views_) {
+      const bool fresh = !random_.one_in(4);
+      if (view.wrong) continue;
+      view.wrong = !compare(view.query, "SELECT * FROM " + view.name, fresh, view.name);
+      if (outcome_.problems.size() >= kProblemsMax) return;
+    }
+  }
+
+  void compare_ad_hoc() {
+    for (const View& view : views_)
+      compare(view.query, view.query.text.kappa, true, "the SELECT of " + view.name);
+    // And reads of views: filters, groups and orders over what is stored.
+    for (std::size_t i = 0; i < kViews && outcome_.problems.empty(); ++i) {
+      const std::optional<Query> query = random_query();
+      if (query) compare(*query, query->text.kappa, true, "an ad-hoc SELECT");
+    }
+  }
+
+  // What was committed is a function of the log's prefix: the same bytes after this life, after a replay of
+  // the same log, and in another engine that got the same events in other batches.
+  void compare_states() {
+    const auto settle = [&](KappaEngine& engine) {
+      for (const View& view : views_) static_cast<void>(engine.execute("SELECT count(*) FROM " + view.name));
+    };
+    settle(engine_);
+    const auto lived = engine_.digests();
+    if (!lived) {
+      problem("reading the states failed: " + to_string(lived.error()));
+      return;
+    }
+    if (!held(engine_.replay(), "replay")) return;
+    settle(engine_);
+    same_states(*lived, engine_.digests(), "a replay");
+    KappaEngine other({10, std::size_t{64} << 20});
+    if (!held(other.open(), "opening")) return;
+    const std::size_t batch = random_.pick(std::vector<std::size_t>{1, 3, 1000});
+    for (std::size_t at = 0; at < journal_.size();) {
+      if (journal_[at].event == SIZE_MAX) {
+        if (const auto made = other.execute(journal_[at].statement); !made) {
+          problem("the second engine refused: " + journal_[at].statement);
+          return;
+        }
+        ++at;
+        continue;
+      }
+      const Event& first = events_[journal_[at].event];
+      std::vector<std::string> values;
+      while (at < journal_.size() && values.size() < batch && journal_[at].event != SIZE_MAX &&
+             events_[journal_[at].event].topic == first.topic &&
+             events_[journal_[at].event].key == first.key) {
+        values.push_back(events_[journal_[at++].event].json);
+      }
+      if (const auto offset = other.append(schema_.topics[first.topic].name, values, first.key); !offset) {
+        problem("append failed: " + to_string(offset.error()));
+        return;
+      }
+    }
+    settle(other);
+    same_states(*lived, other.digests(), "batches of " + std::to_string(batch));
+  }
+
+  using Digests = std::map<std::string, processor::StateDigest>;
+  void same_states(const Digests& lived, const Expected<Digests>& again, const std::string& how) {
+    if (!again) {
+      problem("reading the states failed: " + to_string(again.error()));
+      return;
+    }
+    if (again->size() != lived.size()) problem("another number of states after " + how);
+    std::size_t number = 0;
+    for (const auto& [name, digest] : lived) {
+      const auto found = again->find(name);
+      if (found == again->end()) continue;
+      ++outcome_.states;
+      if (found->second.hash == digest.hash && found->second.entries == digest.entries) continue;
+      // Directories are named by the offset of the view's definition: the n-th is the n-th view.
+      std::string text = "state " + name + " differs after " + how + ": " + std::to_string(digest.entries) +
+                         " entries at " + std::to_string(digest.applied.value()) + ", then " +
+                         std::to_string(found->second.entries) + " at " +
+                         std::to_string(found->second.applied.value()) + "\n";
+      for (const View& view : views_) {
+        if (name.starts_with(view.directory)) text += view.definition + "\n";
+      }
+      if (++number <= 2) problem(text);
+    }
+  }
+
+  // False: a mismatch.
+  bool compare(const Query& query, const std::string& select, bool fresh, const std::string& what) {
+    auto answer = engine_.execute(select, fresh);
+    if (!answer) {
+      const bool later =
+          answer.error().number == 2008 ||
+          std::ranges::any_of(query.needs, [&](const std::string& n) { return unavailable_.contains(n); });
+      if (later) {
+        outcome_.productions.refused(query.productions, answer.error().message);
+      } else if (answer.error().number >= 2001 && answer.error().number <= 2009) {
+        outcome_.refusals.emplace(answer.error().message,
+                                  to_string(answer.error()) + "\n" + query.text.kappa);
+      } else {
+        problem(what + " failed: " + to_string(answer.error()) + "\n" + query.text.kappa);
+      }
+      return true;
+    }
+    auto expected = sqlite_.query(query.text.sqlite, answer->applied);
+    const std::string found = difference(answer->rows, *expected, query.columns);
+    ++outcome_.comparisons;
+    outcome_.productions.compared(query.productions);
+    if (!found.empty()) mismatch(query, *answer, what, found);
+    return found.empty();
+  }
+
+  void mismatch(const Query& query, const Answer& answer, const std::string& what, const std::string& found) {
+    const auto end = std::ranges::lower_bound(ends_, answer.applied);
+    Scenario scenario;
+    scenario.schema = &schema_;
+    for (const auto& [name, definition] : definitions_) {
+      // A stream is named by what reads it; tables' and views' names are in the list.
+      const bool stream =
+          std::ranges::any_of(schema_.streams, [&](const Stream& s) { return s.name == name; });
+      const bool read = query.text.sqlite.find("FROM " + name + " WHERE") != std::string::npos ||
+                        query.text.sqlite.find("FROM " + name + ", slides") != std::string::npos;
+      if ((stream && read) || std::ranges::find(query.needs, name) != query.needs.end())
+        scenario.definitions.push_back(definition);
+    }
+    scenario.query = query;
+    const auto events = std::min(static_cast<std::size_t>(end - ends_.begin()) + 1, done_);
+    scenario.events.assign(events_.begin(), events_.begin() + static_cast<std::ptrdiff_t>(events));
+    std::string text = what + " at offset " + std::to_string(answer.applied) + "\n" + found;
+    if (const auto small = shrink(std::move(scenario))) {
+      text += oracle::report(*small);
+      if (!save_to_.empty())
+        save(*small, save_to_,
+             "seed_" + std::to_string(seed_) + "_" + std::to_string(outcome_.problems.size()));
+    } else {
+      text += "(not alone: it needs the whole world)\nKappa:\n  " + query.text.kappa + "\nSQLite:\n  " +
+              query.text.sqlite + "\n";
+      for (const auto& [name, definition] : definitions_) {
+        if (std::ranges::find(query.needs, name) != query.needs.end()) text += "  " + definition + ";\n";
+      }
+    }
+    problem(text);
+  }
+
+  bool held(const Status& status, const char* what) {
+    return status.has_value() || problem(std::string(what) + " failed: " + to_string(status.error()));
+  }
+  bool problem(std::string text) {
+    outcome_.problems.push_back("KAPPA_SEED=" + std::to_string(seed_) + ": " + std::move(text));
+    return outcome_.problems.size() < kProblemsMax;
+  }
+
+  const std::uint64_t seed_;
+  const std::string save_to_, only_;
+  Random random_;
+  const Schema schema_;
+  SqliteOracle sqlite_;  // What was appended, by its offsets.
+  SqliteOracle probe_;   // All events, to see whether a query is worth while.
+  std::vector<Relation> relations_;
+  Grammar grammar_;
+  KappaEngine engine_;
+  std::vector<std::pair<std::string, std::string>> definitions_;  // Name, statement; in order.
+  std::set<std::string> unavailable_;
+  std::vector<View> views_;
+  std::vector<Event> events_;
+  std::vector<std::uint64_t> ends_;  // Offset after each event appended.
+  // What was done, in order: statements and events.
+  struct Step {
+    std::string statement;
+    std::size_t event = SIZE_MAX;
+  };
+  std::vector<Step> journal_;
+  std::size_t done_ = 0;
+  std::size_t names_ = 0;
+  std::size_t refusals_ = 0;
+  Outcome outcome_;
+};
+
+}  // namespace
+
+Outcome live(std::uint64_t seed, const std::string& save_to, const std::string& only) {
+  return World(seed, save_to, only).live();
+}
+
+}  // namespace kappa::oracle
