@@ -156,9 +156,9 @@ Expected<StatementResult> EngineImpl::show(const Show& statement, RowSink& sink)
       ConversionFailures failures;
       for (const auto& [name, view] : *view_map()) {
         // Views of one stream see the same events: the one furthest ahead knows most.
-        auto& columns = failures[view->scan().stream->name];
-        for (const auto& [column, count] : view->conversion_failures()) {
-          columns[column] = std::max(columns[column], count);
+        for (const auto& [stream, counts] : view->conversion_failures()) {
+          auto& columns = failures[stream];
+          for (const auto& [column, count] : counts) columns[column] = std::max(columns[column], count);
         }
       }
       return give_table("SHOW STREAMS", show_streams(*catalog(), failures), sink);

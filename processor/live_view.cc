@@ -12,8 +12,12 @@ namespace kappa::processor {
 namespace {
 
 // Conversion failures by column live beside the view's own tables, so that they are as exact and as
-// durable as the rows. Operators number their tables from 1 upwards.
+// durable as the rows. Operators number their tables from 1 upwards. Key: the column's name if the view reads
+// one stream, else the stream's name, a zero byte, the column's name.
 constexpr TableId kFailuresTable = 255;
+// Greatest event time by stream, where Progress::watermark alone does not say it.
+constexpr TableId kTimesTable = 254;
+constexpr std::size_t kNotCounted = SIZE_MAX;
 // An applied offset that moved over other topics only is committed this rarely: it saves reading.
 constexpr std::chrono::seconds kOffsetOnlyInterval{30};
 // After the log could not be looked at.
@@ -21,16 +25,21 @@ constexpr std::chrono::seconds kMarkRetryInterval{1};
 // Address space of a state to begin with; it grows on demand up to EngineOptions.state_bytes_max.
 constexpr std::uint64_t kMapBytesFirst = std::uint64_t{1} << 34;
 
-std::string encode_count(std::uint64_t count) {
-  std::string out(sizeof count, '\0');
-  std::memcpy(out.data(), &count, sizeof count);
+std::string encode_number(std::uint64_t number) {
+  std::string out(sizeof number, '\0');
+  std::memcpy(out.data(), &number, sizeof number);
   return out;
 }
 
-std::uint64_t decode_count(const std::optional<std::string>& value) {
-  std::uint64_t count = 0;
-  if (value && value->size() == sizeof count) std::memcpy(&count, value->data(), sizeof count);
-  return count;
+std::uint64_t decode_number(const std::optional<std::string>& value) {
+  std::uint64_t number = 0;
+  if (value && value->size() == sizeof number) std::memcpy(&number, value->data(), sizeof number);
+  return number;
+}
+
+// Whether the watermark of the whole view does not tell the event times of its streams.
+bool keeps_times(const std::vector<Feeder::StreamTime>& times) {
+  return times.size() > 1 || (times.size() == 1 && times[0].stream->delay_micros != 0);
 }
 
 Status remove_directory(const std::filesystem::path& directory) {
@@ -51,7 +60,50 @@ LiveView::LiveView(CatalogEntryPtr entry, const EngineOptions& options)
     : entry_(std::move(entry)),
       options_(options),
       directory_(options.directory / state_directory_name(*entry_)),
-      scan_(&scan_of(*entry_->view->root)) {}
+      feeder_(*entry_->view) {
+  find_counted_columns();
+}
+
+void LiveView::find_counted_columns() {
+  const auto& scans = feeder_.scans();
+  const bool one_stream =
+      std::ranges::all_of(scans, [&](const Plan* scan) { return scan->stream->name == scans[0]->stream->name; });
+  for (const Plan* scan : scans) {
+    std::vector<std::size_t>& at = counted_at_.emplace_back();
+    for (const std::size_t column : scan->stream_columns) {
+      at.push_back(kNotCounted);
+      const StreamColumn* place = event_column(*scan->stream, column);
+      if (place == nullptr || scan->dead_letters) continue;
+      const std::string& stream = scan->stream->name;
+      const bool known = std::ranges::any_of(
+          counted_, [&](const CountedColumn& c) { return c.stream == stream && c.column == place->name; });
+      if (known) continue;  // Of another scan of the stream, which sees the same failures.
+      at.back() = counted_.size();
+      std::string key = one_stream ? place->name : stream + '\0' + place->name;
+      counted_.push_back({stream, place->name, std::move(key)});
+    }
+  }
+}
+
+Status LiveView::load_side_tables() {
+  failures_.clear();
+  for (const CountedColumn& counted : counted_) {
+    KAPPA_TRY(const auto stored, store_->get(kFailuresTable, counted.key));
+    failures_.push_back(decode_number(stored));
+  }
+  stored_times_.clear();
+  const auto& times = feeder_.times();
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    std::int64_t latest = times.size() == 1 ? progress_.watermark : INT64_MIN;
+    if (keeps_times(times)) {
+      KAPPA_TRY(const auto stored, store_->get(kTimesTable, times[i].stream->name));
+      if (stored) latest = static_cast<std::int64_t>(decode_number(stored));
+    }
+    feeder_.set_time(i, latest);
+    stored_times_.push_back(latest);
+  }
+  return {};
+}
 
 Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   StateOptions options;
@@ -66,10 +118,13 @@ Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   row_count_ = progress_.rows;
   KAPPA_TRY(BuiltView built, build_view(*entry_->view, InputKind::kAppendOnly, *store_, row_count_));
   flow_ = std::move(built.flow);
-  failures_.clear();
-  for (const Column& column : scan_->output) {
-    KAPPA_TRY(const auto stored, store_->get(kFailuresTable, column.name));
-    if (stored) failures_[column.name] = decode_count(stored);
+  KAPPA_CHECK_OK(load_side_tables());
+  if (progress_.started && !options_.read_only && feeder_.watermark() != INT64_MIN) {
+    // Operators learn the time again; nothing follows from it that did not before.
+    store_->begin_publish();
+    const Status advanced = flow_.advance(feeder_.watermark());
+    store_->end_publish(progress_);
+    KAPPA_CHECK_OK(advanced);
   }
   state_changed_ = false;
   offset_changed_ = false;
@@ -227,11 +282,54 @@ Status LiveView::make_new(log::Log& log, const std::string& why) {
   return status;
 }
 
-Status LiveView::apply(const ScanChunk& chunk, const EventSource& source) {
+// Feeds this view's operators, and remembers whether anything came.
+class LiveView::Receiver final : public Feeder::Receiver {
+ public:
+  explicit Receiver(LiveView& view) : view_(view) {}
+  Status begin_cut(Offset source) override {
+    return view_.cut_listener_ != nullptr ? view_.cut_listener_->begin_cut(source) : Status{};
+  }
+  Status push(std::size_t head, const ChangeBatch& batch) override {
+    fed_ = true;
+    return view_.flow_.heads()[head].in->push(batch);
+  }
+  Status advance(std::int64_t watermark) override { return view_.flow_.advance(watermark); }
+  [[nodiscard]] bool fed() const { return fed_; }
+
+ private:
+  LiveView& view_;
+  bool fed_ = false;
+};
+
+void LiveView::count_failures(const EventSource& source, std::size_t first) {
+  for (std::size_t scan = 0; scan < counted_at_.size(); ++scan) {
+    for (const ScanChunk::Failures& failed : source.chunk(first + scan).failures) {
+      const std::size_t at = counted_at_[scan][failed.column];
+      if (at == kNotCounted) continue;
+      failures_[at] += failed.count;
+      store_->put(kFailuresTable, counted_[at].key, encode_number(failures_[at]));
+      progress_.conversion_failures += failed.count;
+      state_changed_ = true;
+    }
+  }
+}
+
+void LiveView::store_times() {
+  const auto& times = feeder_.times();
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    if (times[i].latest == stored_times_[i]) continue;
+    stored_times_[i] = times[i].latest;
+    if (!keeps_times(times)) continue;
+    store_->put(kTimesTable, times[i].stream->name, encode_number(static_cast<std::uint64_t>(times[i].latest)));
+  }
+  progress_.watermark = feeder_.watermark();
+}
+
+Status LiveView::apply(const EventSource& source, std::size_t first) {
   store_->begin_publish();
-  Status status;
-  if (chunk.changes.selected() > 0) {
-    status = flow_.heads()[0].in->push(chunk.changes);
+  Receiver receiver(*this);
+  Status status = feeder_.feed(source, first, receiver);
+  if (receiver.fed()) {
     if (status) status = source.intact();
     state_changed_ = true;
   }
@@ -240,18 +338,11 @@ Status LiveView::apply(const ScanChunk& chunk, const EventSource& source) {
     store_->end_publish(progress_);
     return status;
   }
-  for (const ScanChunk::Failures& failed : chunk.failures) {
-    const std::string& column = scan_->output[failed.column].name;
-    std::uint64_t& count = failures_[column];
-    count += failed.count;
-    store_->put(kFailuresTable, column, encode_count(count));
-    progress_.conversion_failures += failed.count;
-    state_changed_ = true;
-  }
+  count_failures(source, first);
+  store_times();
   if (source.poison() > 0) state_changed_ = true;
   offset_changed_ = true;
   progress_.poison += source.poison();
-  progress_.watermark = std::max(progress_.watermark, chunk.watermark);
   progress_.applied = source.position();
   progress_.rows = row_count_;
   store_->end_publish(progress_);
@@ -359,13 +450,13 @@ std::optional<Error> LiveView::failed() const {
   return error_;
 }
 
-std::map<std::string, std::uint64_t> LiveView::conversion_failures() const {
-  std::map<std::string, std::uint64_t> counts;
+std::map<std::string, std::map<std::string, std::uint64_t>> LiveView::conversion_failures() const {
+  std::map<std::string, std::map<std::string, std::uint64_t>> counts;
   const auto serving = served();
   if (!serving) return counts;
-  for (const Column& column : scan_->output) {
-    const auto read = serving->store->read(kFailuresTable, column.name);
-    if (read && read->value) counts[column.name] = decode_count(read->value);
+  for (const CountedColumn& counted : counted_) {
+    const auto read = serving->store->read(kFailuresTable, counted.key);
+    if (read && read->value) counts[counted.stream][counted.column] = decode_number(read->value);
   }
   return counts;
 }

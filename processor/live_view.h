@@ -25,6 +25,7 @@
 #include "processor/catalog.h"
 #include "processor/engine.h"
 #include "processor/event_source.h"
+#include "processor/feeder.h"
 #include "processor/operators/build.h"
 #include "processor/state/state_store.h"
 #include "proto/error.h"
@@ -54,11 +55,14 @@ class LiveView {
   [[nodiscard]] Status reopen(log::Log& log);
   // It waits for room to be opened.
   [[nodiscard]] bool failed_full() const;
-  [[nodiscard]] const Plan& scan() const { return *scan_; }
+  // What an event source must give for it.
+  [[nodiscard]] const std::vector<const Plan*>& scans() const { return feeder_.scans(); }
   [[nodiscard]] Offset applied() const { return progress_.applied; }
-  // Applies what the source's last chunk holds for this view; applied() is then the chunk's end.
-  // After an error the view is failed.
-  [[nodiscard]] Status apply(const ScanChunk& chunk, const EventSource& source);
+  // Applies what the source's last chunk holds for this view, whose scans begin at `first` among the source's;
+  // applied() is then the chunk's end. After an error the view is failed.
+  [[nodiscard]] Status apply(const EventSource& source, std::size_t first);
+  // Is told of every cut before its rows are pushed; borrowed, null: nobody is. Before the first apply().
+  void set_cut_listener(CutListener* listener) { cut_listener_ = listener; }
   // Starts the state over from the log, if that still has all of it; otherwise nothing is deleted. After an
   // error the view is failed.
   [[nodiscard]] Status rebuild(log::Log& log, const std::string& why);
@@ -113,10 +117,23 @@ class LiveView {
   [[nodiscard]] Offset build_end() const { return Offset(build_end_.load(std::memory_order_relaxed)); }
   [[nodiscard]] bool building() const { return visible() < build_end(); }
   [[nodiscard]] ViewStatus status(log::Log& log) const;
-  // Conversion failures so far, by the stream's column.
-  [[nodiscard]] std::map<std::string, std::uint64_t> conversion_failures() const;
+  // Conversion failures so far, by stream and column.
+  [[nodiscard]] std::map<std::string, std::map<std::string, std::uint64_t>> conversion_failures() const;
 
  private:
+  class Receiver;
+  // A column of a stream in which conversion failures are counted, and their key in the state.
+  struct CountedColumn {
+    std::string stream;
+    std::string column;
+    std::string key;
+  };
+  // Lists the columns that its scans read, each once.
+  void find_counted_columns();
+  // Failures and event times beside the view's own tables.
+  [[nodiscard]] Status load_side_tables();
+  void count_failures(const EventSource& source, std::size_t first);
+  void store_times();
   [[nodiscard]] Status open_state(log::Log& log, std::uint64_t check_bytes);
   // Deletes the state and begins it anew.
   [[nodiscard]] Status make_new(log::Log& log, const std::string& why);
@@ -130,13 +147,17 @@ class LiveView {
   const CatalogEntryPtr entry_;
   const EngineOptions options_;
   const std::filesystem::path directory_;
-  const Plan* scan_ = nullptr;
+  std::vector<CountedColumn> counted_;               // Constant once made.
+  std::vector<std::vector<std::size_t>> counted_at_; // Per scan and output column: index into it, or kNotCounted.
 
   std::shared_ptr<StateStore> store_;  // Shared with readers through served_.
   Dataflow flow_;
   std::uint64_t row_count_ = 0;        // Kept by the operators.
   Progress progress_;
-  std::map<std::string, std::uint64_t> failures_;
+  Feeder feeder_;
+  CutListener* cut_listener_ = nullptr;
+  std::vector<std::uint64_t> failures_;       // By index into counted_.
+  std::vector<std::int64_t> stored_times_;    // As the state has them, by index into Feeder::times().
   bool state_changed_ = false;         // Since the last freeze; the offset alone is not a change.
   bool offset_changed_ = false;
   bool rebuilt_ = false;

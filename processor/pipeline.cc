@@ -165,24 +165,37 @@ void Pipeline::take_inbox() {
   removed_.notify_all();
 }
 
-void Pipeline::refresh_scans(Group& group) {
+std::vector<const Plan*> Pipeline::scans_of_group(const Group& group) {
   std::vector<const Plan*> scans;
-  for (const auto& view : group.views) scans.push_back(&view->scan());
-  group.source->set_scans(std::move(scans));
+  for (const auto& view : group.views) scans.insert(scans.end(), view->scans().begin(), view->scans().end());
+  return scans;
+}
+
+void Pipeline::refresh_scans(Group& group) { group.source->set_scans(scans_of_group(group)); }
+
+Expected<Pipeline::Topics> Pipeline::topics_of(const LiveView& view) {
+  Topics topics;
+  for (const Plan* scan : view.scans()) {
+    KAPPA_TRY(const TopicId topic, log_.ensure_topic(scan->stream->topic));
+    topics.push_back(topic);
+  }
+  std::ranges::sort(topics);
+  topics.erase(std::ranges::unique(topics).begin(), topics.end());
+  return topics;
 }
 
 void Pipeline::start_view(std::shared_ptr<LiveView> view) {
-  const auto topic = log_.ensure_topic(view->scan().stream->topic);
-  if (!topic && topic.error().code == ErrorCode::kFull) {
+  const auto topics = topics_of(*view);
+  if (!topics && topics.error().code == ErrorCode::kFull) {
     unopened_.push_back(std::move(view));
     return;
   }
-  if (!topic) {
-    view->mark_failed(topic.error());
+  if (!topics) {
+    view->mark_failed(topics.error());
     waiters_.check(*view);
     return;
   }
-  std::vector<GroupPtr>& groups = topics_[*topic];
+  std::vector<GroupPtr>& groups = topics_[*topics];
   const auto at = std::ranges::lower_bound(groups, view->applied(), {}, [](const GroupPtr& g) { return g->position(); });
   if (at != groups.end() && (*at)->position() == view->applied()) {
     (*at)->views.push_back(std::move(view));
@@ -190,7 +203,7 @@ void Pipeline::start_view(std::shared_ptr<LiveView> view) {
     return;
   }
   auto group = std::make_unique<Group>();
-  group->source = std::make_unique<EventSource>(log_, *topic, view->applied(), std::vector{&view->scan()});
+  group->source = std::make_unique<EventSource>(log_, view->applied(), view->scans());
   group->views.push_back(std::move(view));
   groups.insert(at, std::move(group));
 }
@@ -250,11 +263,11 @@ bool Pipeline::release_stuck() {
 
 bool Pipeline::turn() {
   bool moved = !stuck_.empty() && release_stuck();
-  for (auto& [topic, groups] : topics_) moved |= turn_topic(groups);
+  for (auto& [topic, groups] : topics_) moved |= turn_groups(groups);
   return moved;
 }
 
-bool Pipeline::turn_topic(std::vector<GroupPtr>& groups) {
+bool Pipeline::turn_groups(std::vector<GroupPtr>& groups) {
   if (groups.empty()) return false;
   bool moved = feed(*groups.back(), kNoLimit);
   if (groups.size() > 1) {
@@ -311,10 +324,11 @@ bool Pipeline::feed(Group& group, Offset limit) {
     }
     if (!*moved) break;
     any = true;
-    for (std::size_t i = 0; i < group.views.size(); ++i) {
-      LiveView& view = *group.views[i];
-      failed |= !view.apply(group.source->chunk(i), *group.source);
-      waiters_.check(view);
+    std::size_t scan = 0;
+    for (const auto& view : group.views) {
+      failed |= !view->apply(*group.source, scan);
+      scan += view->scans().size();
+      waiters_.check(*view);
     }
   } while (!failed && group.position() < limit && Clock::now() < end && !blocked());
   if (failed) {

@@ -1,6 +1,6 @@
 // The moving part: one thread reads the log and applies it to the views, another commits.
 //
-// Views of one topic that stand at the same offset form a group: one reader, one decode. A group
+// Views of the same topics that stand at the same offset form a group: one source, one decode. A group
 // behind the others (a new view, a restart) is fed in slices between those of the group in front,
 // never past it, and joins it when it arrives. The processor thread sleeps on a condition variable
 // that the log's durable end, a new view, a finished commit or a waiting read wakes; it uses timed
@@ -54,21 +54,24 @@ class Pipeline {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // Views of one topic at one offset.
+  // Views of the same topics at one offset.
   struct Group {
     std::vector<std::shared_ptr<LiveView>> views;
     std::unique_ptr<EventSource> source;
     [[nodiscard]] Offset position() const { return source->position(); }
   };
   using GroupPtr = std::unique_ptr<Group>;
+  using Topics = std::vector<TopicId>;  // Ascending, each once.
 
   void process();                                   // The processor thread.
   void take_inbox();
   void start_view(std::shared_ptr<LiveView> view);  // Into a group of its own, or the one at its offset.
   void forget(const LiveView& view);
-  // One turn over every topic; true if anything moved.
+  // The topics of its streams; registers those that the log does not have.
+  [[nodiscard]] Expected<Topics> topics_of(const LiveView& view);
+  // One turn over every set of topics; true if anything moved.
   bool turn();
-  bool turn_topic(std::vector<GroupPtr>& groups);
+  bool turn_groups(std::vector<GroupPtr>& groups);
   // Feeds one slice, at most up to `limit`. True if the group moved.
   bool feed(Group& group, Offset limit);
   // Takes failed views out of their groups; a damaged one is rebuilt, once.
@@ -78,6 +81,7 @@ class Pipeline {
   std::optional<Clock::time_point> open_again(Clock::time_point now);
   // Feeds those stuck views again whose commits made room.
   bool release_stuck();
+  [[nodiscard]] static std::vector<const Plan*> scans_of_group(const Group& group);
   static void refresh_scans(Group& group);
   // Freezes what is due and hands it to the committer; gives the time of the next one. A view whose
   // last overlay is still being committed, or whose state is being checked, has no time: the end of that
@@ -93,7 +97,7 @@ class Pipeline {
   Waiters waiters_;
 
   // Processor thread only.
-  std::map<TopicId, std::vector<GroupPtr>> topics_;  // Groups by position, lowest first.
+  std::map<Topics, std::vector<GroupPtr>> topics_;   // Groups by position, lowest first.
   std::vector<std::shared_ptr<LiveView>> views_;     // All that there are.
   // Over their memory budget while their commits find no space: in no group, so that they stop
   // nobody else.

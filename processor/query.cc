@@ -168,8 +168,8 @@ Expected<StatementResult> query_stream(const Select& select, log::Log& log, Offs
     if (end < start) return log::below_log_start(end, start);
     result.notice = "the log begins at offset " + std::to_string(start.value()) + ": it has nothing below";
   }
-  if (const auto topic = log.find_topic(scan.stream->topic)) {
-    EventSource source(log, topic->id, hold.offset(), {&scan});
+  if (log.find_topic(scan.stream->topic)) {
+    EventSource source(log, hold.offset(), {&scan});
     bool more = true;
     while (more && source.position() < end) {
       if (cancelled.load(std::memory_order_relaxed)) return cancelled_error();

@@ -60,14 +60,13 @@ TEST_F(EventSourceTest, ChunksMayBeCutAnywhere) {
   const std::size_t pseudo = stream->columns.size() + stream->hidden.size();
   const Plan all = scan_of_columns(stream, {0, 1, pseudo, pseudo + 1});
   const Plan text = scan_of_columns(stream, {1});
-  const TopicId topic = log_->find_topic("e")->id;
 
   Lines expected;
   Lines expected_text;
   std::uint64_t events = 0;
   std::uint64_t poison = 0;
   {
-    EventSource source(*log_, topic, log_->start(), {&all, &text});
+    EventSource source(*log_, log_->start(), {&all, &text});
     for (;;) {
       const auto moved = source.next(log_->durable_end());
       ASSERT_TRUE(moved) << to_string(moved.error());
@@ -86,7 +85,7 @@ TEST_F(EventSourceTest, ChunksMayBeCutAnywhere) {
   ASSERT_EQ(expected.size(), expected_text.size());
 
   for (int round = 0; round < 20; ++round) {
-    EventSource source(*log_, topic, log_->start(), {&all});
+    EventSource source(*log_, log_->start(), {&all});
     Lines got;
     std::uint64_t got_poison = 0;
     bool both = false;
