@@ -57,7 +57,7 @@ class RowFeed {
   [[nodiscard]] Expected<bool> flush() {
     if (batch_.count == 0) return true;
     batch_.weights = std::span(weights_).first(batch_.count);
-    auto more = run_.push(batch_);
+    auto more = run_.push(0, batch_);
     clear();
     return more;
   }
@@ -177,7 +177,7 @@ Expected<StatementResult> query_stream(const Select& select, log::Log& log, Offs
       if (!moved) break;
       const ChangeBatch& changes = source.chunk(0).changes;
       if (changes.selected() == 0) continue;
-      KAPPA_TRY(more, run->push(changes));
+      KAPPA_TRY(more, run->push(0, changes));
       KAPPA_CHECK_OK(source.intact());
       more = more && !output.stopped();
     }
@@ -198,7 +198,7 @@ Expected<StatementResult> query_values(const Select& select, RowSink& sink) {
   ChangeBatch one;
   one.count = 1;
   one.arena = &arena;
-  KAPPA_CHECK_OK(run->push(one));
+  KAPPA_CHECK_OK(run->push(0, one));
   KAPPA_CHECK_OK(run->finish());
   return result;
 }

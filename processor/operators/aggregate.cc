@@ -9,7 +9,7 @@ namespace kappa::processor {
 
 AggregateOperator::AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates,
                                      StateStore& store, Options options)
-    : aggregates_(std::move(aggregates)), store_(store), options_(options), writer_(plan.output) {
+    : aggregates_(std::move(aggregates)), store_(store), options_(options), out_(plan.output) {
   for (const ExpressionPtr& key : plan.group_keys) keys_.emplace_back(key);
   for (const Aggregate& aggregate : plan.aggregates) {
     Input& input = inputs_.emplace_back();
@@ -29,8 +29,8 @@ Status AggregateOperator::start() {
       if (options_.row_count != nullptr) ++*options_.row_count;
       if (options_.gives_changes && next() != nullptr) {
         KAPPA_TRY(const Row row, aggregates_->row({}, group->value));
-        static_cast<void>(writer_.add(row, 1));
-        return writer_.give_to(*next());
+        KAPPA_CHECK_OK(out_.add(row, 1, next()));
+        return out_.give_to(next());
       }
     }
   }
@@ -136,10 +136,10 @@ Status AggregateOperator::give_changes() {
       KAPPA_TRY(new_row, aggregates_->row(group.key, group.value));
     }
     if (old_row == new_row) continue;
-    if (old_row && writer_.add(*old_row, -1)) KAPPA_CHECK_OK(writer_.give_to(*next()));
-    if (new_row && writer_.add(*new_row, 1)) KAPPA_CHECK_OK(writer_.give_to(*next()));
+    if (old_row) KAPPA_CHECK_OK(out_.add(*old_row, -1, next()));
+    if (new_row) KAPPA_CHECK_OK(out_.add(*new_row, 1, next()));
   }
-  return writer_.give_to(*next());
+  return out_.give_to(next());
 }
 
 Status AggregateOperator::give_groups() {
@@ -150,9 +150,9 @@ Status AggregateOperator::give_groups() {
     if (!entry) break;
     if (!aggregates_->has_row(entry->value)) continue;
     KAPPA_TRY(const Row row, aggregates_->row(entry->key, entry->value));
-    if (writer_.add(row, 1)) KAPPA_CHECK_OK(writer_.give_to(*next()));
+    KAPPA_CHECK_OK(out_.add(row, 1, next()));
   }
-  return writer_.give_to(*next());
+  return out_.give_to(next());
 }
 
 }  // namespace kappa::processor

@@ -12,9 +12,9 @@
 #include <optional>
 #include <vector>
 
+#include "processor/operators/batch_builder.h"
 #include "processor/operators/group_codec.h"
 #include "processor/operators/operator.h"
-#include "processor/operators/row_writer.h"
 #include "processor/vector/evaluate.h"
 
 namespace kappa::processor {
@@ -65,7 +65,7 @@ class AggregateOperator final : public Operator {
   std::vector<std::optional<std::string>> old_values_;  // Per group, when changes are given.
   std::vector<bool> was_there_;                         // Per group.
 
-  RowWriter writer_;
+  BatchBuilder out_;
 };
 
 }  // namespace kappa::processor

@@ -49,21 +49,24 @@ enum class InputKind { kAppendOnly, kRetracting };
 
 // The operators of a view over `store` (borrowed, outlives the view); the plan must live as long. The scans
 // themselves are the caller's. `input`: of the scans. Rows counted in rows() of Progress are maintained through
-// `row_count`.
+// `row_count`. With a `sink` (borrowed), which a derived stream needs, the root's changes go there and nowhere
+// else: there is no reader then. kTooLarge 2009 for a plan with too many tables.
 [[nodiscard]] Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
-                                             std::uint64_t& row_count);
+                                             std::uint64_t& row_count, Operator* sink = nullptr);
 
-// A bounded query: the operators of `plan` except its scan. Aggregates keep their state in memory.
+// A bounded query: the operators of `plan` except its scans. What they keep is in memory.
 class QueryRun {
  public:
   virtual ~QueryRun() = default;
-  // Feeds rows of the scan. False once no more rows are needed (LIMIT without ORDER BY is full).
-  [[nodiscard]] virtual Expected<bool> push(const ChangeBatch& batch) = 0;
+  // Feeds rows of a scan, by index into scans_of(plan). False once no more rows are needed (LIMIT without
+  // ORDER BY is full).
+  [[nodiscard]] virtual Expected<bool> push(std::size_t head, const ChangeBatch& batch) = 0;
   // After the last push: sorts, limits, and gives what was not given yet.
   [[nodiscard]] virtual Status finish() = 0;
 };
 // `emit` receives result rows in order, in bounded pieces; false stops the query. `memory_bytes_max`
-// bounds what a sort or an aggregate may hold (kTooLarge 4010 above it).
+// bounds what all operators together may hold (kTooLarge 4010 above it). `input`: of the scans; rows that are
+// taken back must be so before finish(). The plan must live as long as the run.
 [[nodiscard]] Expected<std::unique_ptr<QueryRun>> build_query(const PlanPtr& plan, InputKind input,
                                                               std::size_t memory_bytes_max,
                                                               std::function<bool(std::vector<Row>)> emit);

@@ -1,105 +1,47 @@
 // The operators of a materialized view. See build.h.
 //
-// From the scan up, each filter and projection becomes an operator and each aggregate an
-// AggregateOperator that gives its changes on; what lies above the last aggregate (HAVING and the
-// SELECT list) is not run as events come but when a row is read. Input that takes rows back, and
-// everything after an aggregate, makes aggregates keep what they need for that.
-#include "processor/operators/aggregate.h"
+// Each node of the plan becomes an operator that gives its changes on (plan_builder.h). A view that ends in an
+// aggregate keeps its groups only: what lies above it (HAVING and the SELECT list) is not run as events come but
+// when a row is read. Every other view keeps its rows. A derived stream keeps neither.
 #include "processor/operators/build.h"
-#include "processor/operators/filter.h"
+#include "processor/operators/plan_builder.h"
 #include "processor/operators/rows.h"
 #include "processor/operators/view_reader.h"
 
 namespace kappa::processor {
-namespace {
 
-// Appends operators to a chain.
-class Chain {
- public:
-  explicit Chain(Dataflow& flow) : flow_(flow) {}
-  template <class T, class... Arguments>
-  void add(Arguments&&... arguments) {
-    T& added = flow_.add<T>(std::forward<Arguments>(arguments)...);
-    if (tail_ == nullptr)
-      head_ = &added;
-    else
-      tail_->set_next(&added);
-    tail_ = &added;
-  }
-  [[nodiscard]] Operator& head() { return *head_; }
-
- private:
-  Dataflow& flow_;
-  Operator* head_ = nullptr;
-  Operator* tail_ = nullptr;
-};
-
-bool is_scan(const Plan& plan) {
-  return plan.kind == PlanKind::kStreamScan || plan.kind == PlanKind::kViewScan ||
-         plan.kind == PlanKind::kValues;
-}
-
-std::unexpected<Error> not_in_a_view(const char* what) {
-  return fail(ErrorCode::kUnsupported, 2008, std::string(what) + " in a view is not in this version");
-}
-
-}  // namespace
-
-const Plan& scan_of(const Plan& plan) {
-  const Plan* at = &plan;
-  while (!is_scan(*at)) at = at->input.get();
-  return *at;
-}
+const Plan& scan_of(const Plan& plan) { return *scans_of(plan).front(); }
 
 Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
-                               std::uint64_t& row_count) {
-  std::vector<PlanPtr> nodes;  // From the bottom up, without the scan.
-  for (PlanPtr at = plan.root; !is_scan(*at); at = at->input) nodes.insert(nodes.begin(), at);
-  std::size_t last = nodes.size();  // The last aggregate.
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (nodes[i]->kind == PlanKind::kAggregate) last = i;
-    if (nodes[i]->kind == PlanKind::kSort) return not_in_a_view("ORDER BY or LIMIT");
-  }
-
+                               std::uint64_t& row_count, Operator* sink) {
+  static constexpr TableId kRowsTable = 0;
   BuiltView built;
-  Chain chain(built.flow);
-  // Table 0 is the view's rows; inner aggregates and side tables follow.
-  TableId next_table = 1;
-  InputKind kind = input;
-  for (std::size_t i = 0; i < nodes.size() && i <= last; ++i) {
-    const Plan& node = *nodes[i];
-    if (node.kind == PlanKind::kFilter) {
-      chain.add<FilterOperator>(node.predicate);
-    } else if (node.kind == PlanKind::kProject) {
-      chain.add<ProjectOperator>(node.expressions);
-    } else {
-      AggregateOperator::Options options;
-      const bool final = i == last;
-      options.table = final ? TableId{0} : next_table++;
-      options.row_count = final ? &row_count : nullptr;
-      options.gives_changes = !final;
-      if (final) {
-        TableId same = next_table;
-        KAPPA_TRY(auto reading, AggregateSet::make(node, kind, nullptr, same));
-        built.reader = std::make_shared<AggregateReader>(
-            std::move(reading), options.table,
-            std::make_unique<RowFinisher>(
-                std::vector(nodes.begin() + static_cast<std::ptrdiff_t>(i) + 1, nodes.end()), node.output));
-      }
-      KAPPA_TRY(auto aggregates, AggregateSet::make(node, kind, &store, next_table));
-      chain.add<AggregateOperator>(node, std::move(aggregates), store, options);
-      kind = InputKind::kRetracting;  // What follows sees rows replaced.
-    }
+  PlanBuilder builder(built.flow, store, {.scans_take_back = input == InputKind::kRetracting});
+  if (sink != nullptr) {
+    KAPPA_CHECK_OK(builder.build(*plan.root, *sink));
+    return built;
   }
-  if (!built.reader) {
-    RowsOperator::Options options;
-    options.key_columns = plan.key_columns;
-    options.row_count = &row_count;
-    options.unique = plan.append_only_key && kind == InputKind::kAppendOnly;
-    built.reader = std::make_shared<RowsReader>(plan.root->output, plan.key_columns, options.table);
-    chain.add<RowsOperator>(store, std::move(options));
+  std::vector<PlanPtr> above;  // The last aggregate, from the bottom up.
+  PlanPtr last = plan.root;
+  for (; last->kind == PlanKind::kFilter || last->kind == PlanKind::kProject; last = last->input)
+    above.insert(above.begin(), last);
+  if (last->kind == PlanKind::kAggregate) {
+    TableId reading = builder.next_table();
+    KAPPA_TRY(auto aggregates, AggregateSet::make(*last, builder.kind(*last->input), nullptr, reading));
+    built.reader = std::make_shared<AggregateReader>(
+        std::move(aggregates), kRowsTable, std::make_unique<RowFinisher>(std::move(above), last->output));
+    KAPPA_CHECK_OK(builder.build_last_aggregate(*last, kRowsTable, row_count));
+    return built;
   }
-  built.flow.add_head(scan_of(*plan.root), chain.head());
+  RowsOperator::Options options;
+  options.table = kRowsTable;
+  options.key_columns = plan.key_columns;
+  options.row_count = &row_count;
+  options.unique = plan.append_only_key && builder.kind(*plan.root) == InputKind::kAppendOnly;
+  built.reader = std::make_shared<RowsReader>(plan.root->output, plan.key_columns, kRowsTable);
+  auto rows = std::make_unique<RowsOperator>(store, std::move(options));
+  KAPPA_CHECK_OK(builder.build(*plan.root, *rows));
+  built.flow.adopt(std::move(rows));
   return built;
 }
 

@@ -29,6 +29,8 @@ class Dataflow {
     operators_.push_back(std::move(made));
     return added;
   }
+  // The same for one that is made and connected already.
+  void adopt(std::unique_ptr<Operator> one) { operators_.push_back(std::move(one)); }
   void add_head(const Plan& scan, Operator& in) { heads_.push_back({&scan, &in}); }
 
   // In the order of scans_of(plan).

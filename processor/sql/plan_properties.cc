@@ -60,13 +60,14 @@ unsigned assign_turns(const Plan& plan, unsigned least, std::vector<unsigned>& t
 
 }  // namespace
 
-PlanProperties properties_of(const Plan& plan) {
+PlanProperties properties_of(const Plan& plan, PlanSetting setting) {
   PlanProperties below;
-  if (plan.input) below = properties_of(*plan.input);
+  if (plan.input) below = properties_of(*plan.input, setting);
+  const auto right_appends = [&] { return properties_of(*plan.right, setting).append_only; };
   switch (plan.kind) {
     case PlanKind::kStreamScan:
-    case PlanKind::kValues: return {true, true};
-    case PlanKind::kViewScan: return {true, false};
+    case PlanKind::kValues: return {!setting.scans_take_back, !setting.scans_take_back};
+    case PlanKind::kViewScan: return {!setting.scans_take_back, false};
     case PlanKind::kFilter:
     case PlanKind::kProject: return below;
     case PlanKind::kSort: return {below.append_only, false};
@@ -75,14 +76,14 @@ PlanProperties properties_of(const Plan& plan) {
       return plan.window.kind == Window::Kind::kHop ? below : PlanProperties{false, false};
     case PlanKind::kAggregate:
       // Groups without aggregates (DISTINCT) come once and stay; closed windows are given once.
-      if (plan.emit_on_close) return {true, false};
+      if (plan.emit_on_close || setting.aggregates_at_end) return {true, false};
       return {below.append_only && plan.aggregates.empty() && !plan.group_keys.empty() && !plan.retain_micros,
               false};
     case PlanKind::kTopK: return {false, false};
-    case PlanKind::kUnion: return {below.append_only && properties_of(*plan.right).append_only, false};
+    case PlanKind::kUnion: return {below.append_only && right_appends(), false};
     case PlanKind::kJoin: {
       if (plan.join.match == Join::Match::kAsOfOffset) return {below.append_only, false};
-      const bool append_only = below.append_only && properties_of(*plan.right).append_only &&
+      const bool append_only = below.append_only && right_appends() &&
                                !plan.join.left_outer && plan.join.match == Join::Match::kCurrent;
       return {append_only, false};
     }

@@ -15,7 +15,12 @@ struct PlanProperties {
   // same for the same prefix. Only filters, projections and windows over one scan keep it.
   bool log_ordered = true;
 };
-[[nodiscard]] PlanProperties properties_of(const Plan& plan);
+// What is known of how a plan runs.
+struct PlanSetting {
+  bool scans_take_back = false;    // Scans give weights below zero, in any order.
+  bool aggregates_at_end = false;  // Aggregates give their rows once, after the last input (bounded queries).
+};
+[[nodiscard]] PlanProperties properties_of(const Plan& plan, PlanSetting setting = {});
 
 // The scans (kStreamScan, kViewScan, kValues) of a plan, left to right, each occurrence once: the order of
 // Dataflow's heads.

@@ -107,7 +107,7 @@ void run(const Select& select) {
       vector.set(row, corner(vector.type(), (row * (column + 1) + column) % 9), arena);
   }
   for (Vector& vector : vectors) batch.columns.push_back(&vector);
-  if ((*query)->push(batch)) static_cast<void>((*query)->finish());
+  if ((*query)->push(0, batch)) static_cast<void>((*query)->finish());
 }
 
 void one_statement(std::string_view text) {

@@ -181,6 +181,24 @@ inline PlanPtr sort_plan(PlanPtr input, std::vector<SortKey> keys, std::optional
   plan->offset = offset;
   return plan;
 }
+inline PlanPtr union_plan(PlanPtr left, PlanPtr right) {
+  auto plan = std::make_shared<Plan>();
+  plan->kind = PlanKind::kUnion;
+  plan->output = left->output;
+  plan->input = std::move(left);
+  plan->right = std::move(right);
+  return plan;
+}
+inline PlanPtr window_plan(PlanPtr input, Window window) {
+  auto plan = std::make_shared<Plan>();
+  plan->kind = PlanKind::kWindow;
+  plan->output = input->output;
+  plan->output.push_back({"window_start", kTimestampType});
+  plan->output.push_back({"window_end", kTimestampType});
+  plan->input = std::move(input);
+  plan->window = std::move(window);
+  return plan;
+}
 inline Type aggregate_type(const std::string& function, const ExpressionPtr& argument) {
   if (function == "count") return kBigintType;
   if (function == "avg") return kDoubleType;

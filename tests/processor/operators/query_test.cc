@@ -32,7 +32,7 @@ Ran run(const PlanPtr& plan, const std::vector<Change>& changes, std::size_t mem
     QueryRun* run = nullptr;
     bool more = true;
     Status push(const ChangeBatch& batch) override {
-      KAPPA_TRY(more, run->push(batch));
+      KAPPA_TRY(more, run->push(0, batch));
       return {};
     }
   } feed;
@@ -73,7 +73,7 @@ TEST(Query, GroupsComeOutInKeyOrder) {
     ASSERT_TRUE(ran.status);
     EXPECT_EQ(ran.rows, reference_plan(*plan, rows));
   }
-  EXPECT_EQ(run(over, {}).rows, reference_plan(*over, {}));
+  EXPECT_EQ(run(over, {}).rows, reference_plan(*over, std::vector<Row>{}));
 }
 
 TEST(Query, OrderByWithAndWithoutLimit) {
@@ -138,7 +138,7 @@ TEST(Query, TheReceiverMayStopIt) {
     QueryRun* run = nullptr;
     bool more = true;
     Status push(const ChangeBatch& batch) override {
-      KAPPA_TRY(more, run->push(batch));
+      KAPPA_TRY(more, run->push(0, batch));
       return {};
     }
   } feed;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "processor/sql/plan.h"
+#include "processor/sql/plan_properties.h"
 #include "processor/vector/evaluate.h"
 #include "proto/value.h"
 #include "tests/processor/operators/change_source.h"
@@ -109,10 +110,32 @@ inline std::vector<Row> reference_groups(const Plan& plan, const std::vector<Row
   return result;
 }
 
-// The rows that a whole plan gives over the rows of its scan; no order but that of groups.
-inline std::vector<Row> reference_plan(const Plan& plan, const std::vector<Row>& source) {
-  if (!plan.input) return source;
-  std::vector<Row> rows = reference_plan(*plan.input, source);
+// Rows of each scan of a plan.
+using Sources = std::map<const Plan*, std::vector<Row>>;
+
+// The windows that a row's time is in, by trying every start there could be.
+inline std::vector<Row> reference_hop(const Plan& plan, const std::vector<Row>& rows) {
+  std::vector<Row> result;
+  for (const Row& row : rows) {
+    const Value time = evaluate_row(plan.window.time, row, plan.input->output);
+    if (time.is_null()) continue;
+    const std::int64_t at = time.as_int64();
+    const std::int64_t slide = plan.window.slide_micros;
+    for (std::int64_t n = (at - plan.window.size_micros) / slide - 2; n <= at / slide + 2; ++n) {
+      const std::int64_t start = n * slide;
+      if (start > at || at >= start + plan.window.size_micros) continue;
+      Row& out = result.emplace_back(row);
+      out.push_back(Value::timestamp(start));
+      out.push_back(Value::timestamp(start + plan.window.size_micros));
+    }
+  }
+  return result;
+}
+
+// The rows that a whole plan gives over the rows of its scans; no order but that of groups.
+inline std::vector<Row> reference_plan(const Plan& plan, const Sources& sources) {
+  if (!plan.input) return sources.at(&plan);
+  std::vector<Row> rows = reference_plan(*plan.input, sources);
   const std::vector<Column>& columns = plan.input->output;
   std::vector<Row> result;
   switch (plan.kind) {
@@ -128,8 +151,18 @@ inline std::vector<Row> reference_plan(const Plan& plan, const std::vector<Row>&
       }
       return result;
     case PlanKind::kAggregate: return reference_groups(plan, rows);
+    case PlanKind::kWindow: return reference_hop(plan, rows);
+    case PlanKind::kUnion: {
+      const std::vector<Row> right = reference_plan(*plan.right, sources);
+      rows.insert(rows.end(), right.begin(), right.end());
+      return rows;
+    }
     default: return rows;
   }
+}
+// For a plan with one scan.
+inline std::vector<Row> reference_plan(const Plan& plan, const std::vector<Row>& source) {
+  return reference_plan(plan, Sources{{scans_of(plan).front(), source}});
 }
 
 }  // namespace kappa::processor::testing

@@ -4,155 +4,18 @@
 // Method: a random source (tests/processor/operators/change_source.h) drives the built view; a brute
 // force reference (reference.h) computes the same from all live rows. Seeds are printed.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <random>
 
 #include "processor/operators/build.h"
 #include "processor/state/key_encoding.h"
 #include "tests/processor/operators/all_aggregates.h"
-#include "tests/processor/operators/change_source.h"
-#include "tests/processor/operators/reference.h"
-#include "tests/support/seed.h"
-#include "tests/support/temp_dir.h"
+#include "tests/processor/operators/running_view.h"
 
 namespace kappa::processor {
 namespace {
 
 using namespace testing;
-using test::new_seed;
-
-ExpressionPtr call(const char* name, std::vector<ExpressionPtr> arguments) {
-  auto made = make_call(name, std::move(arguments));
-  EXPECT_TRUE(made) << to_string(made.error());
-  return *made;
-}
-
-// A view over a state on disk, fed batch by batch.
-class RunningView {
- public:
-  RunningView(ViewPlan plan, InputKind input) : plan_(std::move(plan)), input_(input) {
-    open();
-    store_->begin_publish();
-    EXPECT_TRUE(view_.flow.start());
-    store_->end_publish(progress());
-  }
-  ~RunningView() {
-    view_ = {};
-    store_.reset();
-  }
-  RunningView(const RunningView&) = delete;
-  RunningView& operator=(const RunningView&) = delete;
-
-  void push(const std::vector<Change>& changes, std::mt19937_64& random) {
-    store_->begin_publish();
-    const Status status = push_changes(*view_.flow.heads()[0].in, changes, random);
-    ASSERT_TRUE(status) << to_string(status.error());
-    applied_ += changes.size();
-    store_->end_publish(progress());
-  }
-  void disturb(std::mt19937_64& random) {
-    switch (random() % 5) {
-      case 0: static_cast<void>(store_->freeze()); break;
-      case 1: ASSERT_TRUE(store_->commit()); break;
-      case 2:
-        ASSERT_TRUE(store_->commit());
-        ASSERT_TRUE(store_->freeze());
-        ASSERT_TRUE(store_->commit());
-        view_ = {};
-        store_.reset();
-        open();
-        ASSERT_EQ(store_->progress().applied.value(), applied_);
-        row_count_ = store_->progress().rows;
-        break;
-      default: break;
-    }
-  }
-  std::vector<Row> rows() {
-    std::vector<Row> found;
-    const auto snapshot = *store_->snapshot();
-    const auto cursor = snapshot->scan(view_.reader->table(), {}, false);
-    for (;;) {
-      const auto entry = cursor->next();
-      EXPECT_TRUE(entry) << to_string(entry.error());
-      if (!entry || !*entry) return found;
-      const auto row = view_.reader->decode((*entry)->key, (*entry)->value);
-      EXPECT_TRUE(row) << to_string(row.error());
-      if (!row) return found;
-      if (*row) {
-        for (std::int64_t i = 0; i < (*row)->weight; ++i) found.push_back((*row)->row);
-      }
-    }
-  }
-  // Every byte of every table.
-  std::string state_bytes() {
-    std::string bytes;
-    const auto snapshot = *store_->snapshot();
-    for (TableId table = 0; table < 60; ++table) {
-      const auto cursor = snapshot->scan(table, {}, false);
-      for (auto entry = cursor->next(); entry && *entry; entry = cursor->next()) {
-        bytes += std::to_string(table) + ":" + std::string((*entry)->key) + "=" +
-                 std::string((*entry)->value) + "\n";
-      }
-    }
-    return bytes;
-  }
-  [[nodiscard]] const ViewReader& reader() const { return *view_.reader; }
-  [[nodiscard]] StateStore& store() { return *store_; }
-  [[nodiscard]] std::uint64_t row_count() const { return row_count_; }
-
- private:
-  void open() {
-    StateOptions options;
-    options.directory = directory_.path();
-    options.map_bytes = std::uint64_t{256} << 20;
-    auto store = StateStore::open(options);
-    ASSERT_TRUE(store) << to_string(store.error());
-    store_ = std::move(*store);
-    auto built = build_view(plan_, input_, *store_, row_count_);
-    ASSERT_TRUE(built) << to_string(built.error());
-    view_ = std::move(*built);
-  }
-  Progress progress() const {
-    Progress progress;
-    progress.applied = Offset(applied_);
-    progress.rows = row_count_;
-    progress.started = true;
-    return progress;
-  }
-
-  ViewPlan plan_;
-  InputKind input_;
-  test::TempDir directory_;
-  std::unique_ptr<StateStore> store_;
-  BuiltView view_;
-  std::uint64_t row_count_ = 0;
-  std::uint64_t applied_ = 0;
-};
-
-std::string to_text(const Row& row) {
-  std::string text;
-  for (const Value& value : row) text += display(value).substr(0, 40) + " | ";
-  return text;
-}
-void expect_same(const std::vector<Row>& actual, const std::vector<Row>& expected) {
-  ASSERT_EQ(actual.size(), expected.size());
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    ASSERT_EQ(actual[i], expected[i]) << "row " << i << "\n"
-                                      << to_text(actual[i]) << "\n"
-                                      << to_text(expected[i]);
-  }
-}
-
-ViewPlan view_of(PlanPtr root, std::vector<std::size_t> key_columns) {
-  ViewPlan plan;
-  plan.visible_columns = root->output.size();
-  plan.single_row = key_columns.empty();
-  plan.root = std::move(root);
-  plan.key_columns = std::move(key_columns);
-  return plan;
-}
 
 ViewPlan grouped_view(std::vector<Col> keys) {
   const std::vector<Column> columns = source_columns();
@@ -166,33 +29,6 @@ ViewPlan grouped_view(std::vector<Col> keys) {
       call("or", {call("is null", {col(columns, kKeyInt)}),
                   call("<", {col(columns, kKeyInt), make_constant(Value::bigint(1))})});
   return view_of(aggregate_plan(filter_plan(scan_plan(), where), expressions, all_aggregates()), key_columns);
-}
-
-void run_against_reference(const ViewPlan& plan, bool retracting, int batches, std::uint64_t seed,
-                           bool rows_in_key_order = true) {
-  ChangeSource source(seed, retracting);
-  std::mt19937_64& random = source.random();
-  RunningView view(plan, retracting ? InputKind::kRetracting : InputKind::kAppendOnly);
-  for (int batch = 0; batch < batches; ++batch) {
-    // Phases in which rows mostly go, so that groups die and are born again.
-    source.set_retract_percent(batch % 40 < 25 ? 35 : 80);
-    std::vector<Change> changes;
-    const std::size_t size = random() % 4 == 0 ? 1 + random() % 60 : 1 + random() % 4;
-    for (std::size_t i = 0; i < size; ++i) changes.push_back(source.next());
-    view.push(changes, random);
-    if (::testing::Test::HasFatalFailure()) return;
-    std::vector<Row> actual = view.rows();
-    std::vector<Row> expected = reference_plan(*plan.root, source.live());
-    if (!rows_in_key_order) {
-      std::ranges::sort(actual, RowLess{});
-      std::ranges::sort(expected, RowLess{});
-    }
-    expect_same(actual, expected);
-    if (::testing::Test::HasFatalFailure()) return;
-    EXPECT_EQ(view.row_count(), expected.size());
-    view.disturb(random);
-    if (::testing::Test::HasFatalFailure()) return;
-  }
 }
 
 TEST(ViewProperty, EveryAggregateAppendOnly) {

@@ -1,0 +1,82 @@
+// See plan_builder.h.
+#include "processor/operators/plan_builder.h"
+
+#include "processor/operators/filter.h"
+#include "processor/operators/hop.h"
+#include "processor/operators/union.h"
+
+namespace kappa::processor {
+namespace {
+
+std::unexpected<Error> not_yet(const char* what) {
+  return fail(ErrorCode::kUnsupported, 2008, std::string(what) + " is not in this version");
+}
+
+}  // namespace
+
+Expected<TableId> PlanBuilder::new_table() {
+  // The rest is kept for what a view stores beside its operators.
+  static constexpr TableId kTablesMax = 200;
+  if (next_table_ >= kTablesMax) {
+    return fail(ErrorCode::kTooLarge, 2009, "the view needs too many tables of state", "split it into several views");
+  }
+  return next_table_++;
+}
+
+template <class T>
+Status PlanBuilder::add(std::unique_ptr<T> made, const Plan& input, Operator& out) {
+  made->set_next(&out);
+  KAPPA_CHECK_OK(build(input, *made));
+  flow_.adopt(std::move(made));
+  return {};
+}
+
+Status PlanBuilder::build(const Plan& plan, Operator& out) {
+  switch (plan.kind) {
+    case PlanKind::kStreamScan:
+    case PlanKind::kViewScan:
+    case PlanKind::kValues: flow_.add_head(plan, out); return {};
+    case PlanKind::kFilter: return add(std::make_unique<FilterOperator>(plan.predicate), *plan.input, out);
+    case PlanKind::kProject: return add(std::make_unique<ProjectOperator>(plan.expressions), *plan.input, out);
+    case PlanKind::kAggregate: {
+      AggregateOperator::Options options;
+      KAPPA_TRY(options.table, new_table());
+      options.gives_changes = !setting_.aggregates_at_end;
+      return build_aggregate(plan, &out, options);
+    }
+    case PlanKind::kWindow:
+      if (plan.window.kind == Window::Kind::kHop) return add(std::make_unique<HopOperator>(plan), *plan.input, out);
+      return not_yet("SESSION");
+    case PlanKind::kUnion: {
+      auto made = std::make_unique<UnionOperator>();
+      made->set_next(&out);
+      KAPPA_CHECK_OK(build(*plan.input, *made));
+      KAPPA_CHECK_OK(build(*plan.right, *made));
+      flow_.adopt(std::move(made));
+      return {};
+    }
+    case PlanKind::kSort: return not_yet("ORDER BY here");
+    case PlanKind::kJoin: return not_yet("JOIN");
+    case PlanKind::kTopK: return not_yet("a ranking");
+  }
+  return {};
+}
+
+Status PlanBuilder::build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options) {
+  KAPPA_TRY(auto aggregates, AggregateSet::make(plan, kind(*plan.input), &store_, next_table_));
+  auto made = std::make_unique<AggregateOperator>(plan, std::move(aggregates), store_, options);
+  made->set_next(out);
+  KAPPA_CHECK_OK(build(*plan.input, *made));
+  if (setting_.aggregates_at_end) gathering_.push_back(made.get());
+  flow_.adopt(std::move(made));
+  return {};
+}
+
+Status PlanBuilder::build_last_aggregate(const Plan& plan, TableId table, std::uint64_t& row_count) {
+  AggregateOperator::Options options;
+  options.table = table;
+  options.row_count = &row_count;
+  return build_aggregate(plan, nullptr, options);
+}
+
+}  // namespace kappa::processor
