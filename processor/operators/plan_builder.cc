@@ -3,6 +3,7 @@
 
 #include "processor/operators/filter.h"
 #include "processor/operators/hop.h"
+#include "processor/operators/top_k.h"
 #include "processor/operators/union.h"
 
 namespace kappa::processor {
@@ -57,7 +58,13 @@ Status PlanBuilder::build(const Plan& plan, Operator& out) {
     }
     case PlanKind::kSort: return not_yet("ORDER BY here");
     case PlanKind::kJoin: return not_yet("JOIN");
-    case PlanKind::kTopK: return not_yet("a ranking");
+    case PlanKind::kTopK: {
+      const bool append_only = properties(*plan.input).append_only;
+      KAPPA_TRY(const TableId table, new_table());
+      if (TopKListOperator::fits(plan, append_only))
+        return add(std::make_unique<TopKListOperator>(plan, store_, table), *plan.input, out);
+      return add(std::make_unique<TopKTableOperator>(plan, append_only, store_, table), *plan.input, out);
+    }
   }
   return {};
 }

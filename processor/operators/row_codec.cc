@@ -3,13 +3,10 @@
 
 #include <cstring>
 
+#include "processor/operators/copies.h"
 #include "proto/bytes.h"
 
 namespace kappa::processor {
-
-std::unexpected<Error> damaged_state(const char* what) {
-  return fail(ErrorCode::kCorrupt, 3301, std::string(what) + " of the view is damaged", "the view is rebuilt from the log");
-}
 
 void append_varint(std::string& out, std::uint64_t value) {
   while (value >= 0x80) {

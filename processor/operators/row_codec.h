@@ -20,9 +20,6 @@
 
 namespace kappa::processor {
 
-// The error of state bytes that no operator wrote: kCorrupt 3301.
-[[nodiscard]] std::unexpected<Error> damaged_state(const char* what);
-
 class RowCodec {
  public:
   explicit RowCodec(const std::vector<Column>& columns);

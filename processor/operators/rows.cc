@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "processor/operators/copies.h"
 #include "processor/state/key_encoding.h"
 #include "proto/bytes.h"
 
@@ -29,31 +30,6 @@ void append_wire(const Vector& vector, std::size_t row, std::string& out) {
     case Physical::kInt128: return;  // NUMERIC, above.
     case Physical::kText: writer.sized_text(vector.data<std::string_view>()[row]); return;
   }
-}
-
-struct StoredCopy {
-  std::int64_t weight = 0;
-  std::string_view row;
-};
-// Reads the next copy of an entry; weight 0 at the end or for damage.
-StoredCopy next_copy(ByteReader& in) {
-  if (in.remaining() == 0) return {};
-  StoredCopy copy;
-  copy.weight = unzigzag(in.varint());
-  copy.row = in.text(static_cast<std::size_t>(in.varint()));
-  if (!in.ok()) return {};
-  return copy;
-}
-void append_copy(const StoredCopy& copy, std::string& out) {
-  ByteWriter writer(out);
-  writer.varint(zigzag(copy.weight));
-  writer.varint(copy.row.size());
-  out.append(copy.row);
-}
-
-std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "a stored row of the view is damaged",
-              "the view is rebuilt from the log");
 }
 
 }  // namespace
@@ -98,33 +74,10 @@ Status RowsOperator::push(const ChangeBatch& batch) {
 }
 
 Status RowsOperator::add(StateEntry& entry, std::int64_t weight) {
-  merged_.clear();
-  bool placed = false;
-  std::int64_t before = 0;
-  std::int64_t after = weight;
-  ByteReader in(as_bytes(entry.value));
-  while (entry.exists && in.remaining() > 0) {
-    StoredCopy copy = next_copy(in);
-    if (copy.weight == 0) return damaged();
-    if (!placed && copy.row >= row_) {
-      placed = true;
-      if (copy.row == row_) {
-        before = copy.weight;
-        after += copy.weight;
-        copy.weight = after;
-        if (copy.weight == 0) continue;
-      } else {
-        append_copy({weight, row_}, merged_);
-      }
-    }
-    append_copy(copy, merged_);
-  }
-  if (!placed) append_copy({weight, row_}, merged_);
-  entry.value = merged_;
-  entry.exists = !merged_.empty();
+  KAPPA_TRY(const std::int64_t before, add_copy(entry, 0, {weight, row_}, merged_));
   store_.changed(entry);
   if (options_.row_count != nullptr) {
-    *options_.row_count += static_cast<std::uint64_t>(std::max<std::int64_t>(after, 0)) -
+    *options_.row_count += static_cast<std::uint64_t>(std::max<std::int64_t>(before + weight, 0)) -
                            static_cast<std::uint64_t>(std::max<std::int64_t>(before, 0));
   }
   return {};
@@ -135,7 +88,7 @@ Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view 
   ByteReader copies(as_bytes(value));
   while (copies.remaining() > 0) {
     const StoredCopy copy = next_copy(copies);
-    if (copy.weight == 0) return damaged();
+    if (copy.weight == 0) return damaged_state("a stored row");
     if (copy.weight < 0) continue;
     ViewReader::StoredRow stored;
     stored.weight = copy.weight;
@@ -145,10 +98,10 @@ Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view 
       if (column.is_null())
         column = Value::null(type);
       else if (column.type().id != type.id)
-        return damaged();
+        return damaged_state("a stored row");
       stored.row.push_back(std::move(column));
     }
-    if (!in.done()) return damaged();
+    if (!in.done()) return damaged_state("a stored row");
     return stored;
   }
   return std::nullopt;

@@ -1,8 +1,7 @@
 // Rows as they are stored: the end of a view without an aggregate.
 //
-// Entry: key columns -> the rows that have this key, each with its weight:
-//   (zigzag varint weight | varint length | row bytes)*    sorted by row bytes, no weight zero
-// A key has one row in every view of this version; several only while a batch replaces one by another.
+// Entry: key columns -> the rows that have this key, each with its weight (copies.h). A key has one row; several
+// only while a batch replaces one by another.
 // Row bytes: the columns' wire form (proto/value.h), one after the other.
 #pragma once
 

@@ -199,6 +199,15 @@ inline PlanPtr window_plan(PlanPtr input, Window window) {
   plan->window = std::move(window);
   return plan;
 }
+inline PlanPtr top_k_plan(PlanPtr input, TopK top_k) {
+  auto plan = std::make_shared<Plan>();
+  plan->kind = PlanKind::kTopK;
+  plan->output = input->output;
+  if (top_k.gives_rank) plan->output.push_back({"rank", kBigintType});
+  plan->input = std::move(input);
+  plan->top_k = std::move(top_k);
+  return plan;
+}
 inline Type aggregate_type(const std::string& function, const ExpressionPtr& argument) {
   if (function == "count") return kBigintType;
   if (function == "avg") return kDoubleType;

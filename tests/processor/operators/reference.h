@@ -132,6 +132,52 @@ inline std::vector<Row> reference_hop(const Plan& plan, const std::vector<Row>& 
   return result;
 }
 
+// -1, 0, 1 as ORDER BY says.
+inline int compare_by(const std::vector<SortKey>& keys, std::size_t count, const Row& a, const Row& b,
+                      const std::vector<Column>& columns) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const Value x = evaluate_row(keys[i].expression, a, columns);
+    const Value y = evaluate_row(keys[i].expression, b, columns);
+    if (x.is_null() != y.is_null()) return x.is_null() == keys[i].nulls_first ? -1 : 1;
+    if (x.is_null()) continue;
+    const auto order = compare(x, y);
+    if (order != 0) return (order < 0) != keys[i].descending ? -1 : 1;
+  }
+  return 0;
+}
+
+inline std::vector<Row> reference_top_k(const Plan& plan, const std::vector<Row>& rows) {
+  const TopK& top_k = plan.top_k;
+  const std::vector<Column>& columns = plan.input->output;
+  std::map<Row, std::vector<Row>, RowLess> partitions;
+  for (const Row& row : rows) {
+    Row key;
+    for (const ExpressionPtr& e : top_k.partition) key.push_back(evaluate_row(e, row, columns));
+    partitions[key].push_back(row);
+  }
+  std::vector<Row> result;
+  for (auto& [key, members] : partitions) {
+    std::ranges::stable_sort(members, [&](const Row& a, const Row& b) {
+      return compare_by(top_k.order, top_k.order.size(), a, b, columns) < 0;
+    });
+    std::uint64_t rank = 0;
+    std::uint64_t dense = 0;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (i == 0 || compare_by(top_k.order, top_k.rank_keys, members[i - 1], members[i], columns) != 0) {
+        rank = i + 1;
+        ++dense;
+      }
+      std::uint64_t given = i + 1;
+      if (top_k.function == RankFunction::kRank) given = rank;
+      if (top_k.function == RankFunction::kDenseRank) given = dense;
+      if (given <= top_k.offset || given > top_k.offset + top_k.limit) continue;
+      Row& out = result.emplace_back(members[i]);
+      if (top_k.gives_rank) out.push_back(Value::bigint(static_cast<std::int64_t>(given)));
+    }
+  }
+  return result;
+}
+
 // The rows that a whole plan gives over the rows of its scans; no order but that of groups.
 inline std::vector<Row> reference_plan(const Plan& plan, const Sources& sources) {
   if (!plan.input) return sources.at(&plan);
@@ -152,6 +198,7 @@ inline std::vector<Row> reference_plan(const Plan& plan, const Sources& sources)
       return result;
     case PlanKind::kAggregate: return reference_groups(plan, rows);
     case PlanKind::kWindow: return reference_hop(plan, rows);
+    case PlanKind::kTopK: return reference_top_k(plan, rows);
     case PlanKind::kUnion: {
       const std::vector<Row> right = reference_plan(*plan.right, sources);
       rows.insert(rows.end(), right.begin(), right.end());
