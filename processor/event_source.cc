@@ -55,20 +55,23 @@ Expected<bool> EventSource::next(Offset limit) {
   // Before a reader looks: when it then finds nothing, everything below was seen.
   limit = std::min(limit, log_.durable_end());
   for (const Topic& topic : topics_) topic.events->start_chunk();
+  Offset given = position_;
   for (;;) {
     auto found = find_next(limit);
     if (!found && events() == 0) return std::unexpected(std::move(found).error());
     if (!found || *found == nullptr) break;  // What was decoded is sound; the next call meets an error again.
     KAPPA_CHECK_OK((*found)->decode(limit));
+    // All of the others below: what lies between was one batch. They may not know it, if they are blocked.
+    given = (*found)->next();
   }
   Offset end = limit;
   for (const Topic& topic : topics_) {
     topic.events->finish_chunk();
     end = std::min(end, topic.events->next());
   }
-  const bool moved = end > position_;
-  position_ = std::max(position_, end);
-  return moved;
+  const Offset before = position_;
+  position_ = std::max(given, end);
+  return position_ > before;
 }
 
 Status EventSource::intact() const {

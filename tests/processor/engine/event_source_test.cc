@@ -1,10 +1,13 @@
-// Goal: what an event source gives does not depend on where its chunks are cut.
-// Method: one log with batches of many sizes (small ones are copied, large ones borrowed), compressed
-// or not, read with random limits and changing scans; the events are compared with one straight read.
+// Goal: what an event source gives does not depend on where its chunks are cut, and a chunk is all events of
+// its topics between two offsets.
+// Method: one log with batches of many sizes (small ones are copied, large ones borrowed), read with random
+// limits and changing scans; the events are compared with one straight read. Topics that lie interleaved at
+// random are compared with what was appended, up to every position.
 #include "processor/event_source.h"
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 
 #include "processor/sql/compile.h"
@@ -23,6 +26,15 @@ class EventSourceTest : public EngineFixture {
       for (const Vector* column : changes.columns) values.push_back(column->value(row));
       out.push_back(text_of(values));
     });
+  }
+  static std::shared_ptr<const StreamDefinition> stream_of(std::string_view sql) {
+    class Empty final : public CatalogReader {
+      std::shared_ptr<const StreamDefinition> stream(std::string_view) const override { return nullptr; }
+      std::optional<View> view(std::string_view) const override { return std::nullopt; }
+      std::vector<std::string> names() const override { return {}; }
+    };
+    auto statement = compile(sql, Empty());
+    return std::get<CreateStream>(*statement).definition;
   }
   static Plan scan_of_columns(std::shared_ptr<const StreamDefinition> stream, std::vector<std::size_t> columns) {
     Plan plan;
@@ -47,16 +59,7 @@ TEST_F(EventSourceTest, ChunksMayBeCutAnywhere) {
     append("e", events, batch);
     append("other", {R"({"n":1})"});
   }
-  run("CREATE STREAM e (n BIGINT, t TEXT) WHERE n % 3 <> 0");
-  const std::shared_ptr<const StreamDefinition> stream = [&] {
-    class Empty final : public CatalogReader {
-      std::shared_ptr<const StreamDefinition> stream(std::string_view) const override { return nullptr; }
-      std::optional<View> view(std::string_view) const override { return std::nullopt; }
-      std::vector<std::string> names() const override { return {}; }
-    };
-    auto statement = compile("CREATE STREAM e (n BIGINT, t TEXT) WHERE n % 3 <> 0", Empty());
-    return std::get<CreateStream>(*statement).definition;
-  }();
+  const auto stream = stream_of("CREATE STREAM e (n BIGINT, t TEXT) WHERE n % 3 <> 0");
   const std::size_t pseudo = stream->columns.size() + stream->hidden.size();
   const Plan all = scan_of_columns(stream, {0, 1, pseudo, pseudo + 1});
   const Plan text = scan_of_columns(stream, {1});
@@ -103,6 +106,79 @@ TEST_F(EventSourceTest, ChunksMayBeCutAnywhere) {
     }
     ASSERT_EQ(got, expected) << round;
     EXPECT_EQ(got_poison, poison);
+  }
+}
+
+TEST_F(EventSourceTest, TopicsAreMergedIntoChunksThatEndAtOneOffset) {
+  std::mt19937_64 random(20240602);
+  const auto below = [&](std::size_t n) { return random() % n; };
+  const Lines names{"a", "b", "c", "silent"};
+  // What was appended: the topic and value of every offset.
+  std::map<std::uint64_t, std::pair<std::size_t, std::string>> appended;
+  for (int i = 0; i < 150; ++i) {
+    const std::size_t topic = below(4);
+    if (topic == 3) {
+      append("other", {R"({"n":1})"});
+      continue;
+    }
+    const std::size_t count = below(25) == 0 ? 1 + below(6000) : 1 + below(below(2) == 0 ? 3 : 400);
+    std::vector<std::string> events;
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::string n = std::to_string(appended.size() + events.size());
+      events.push_back(below(50) == 0 ? "poison" : "{\"n\":" + n + "}");
+    }
+    append(names[topic], events, count);
+    const std::uint64_t base = log_->durable_end().value() - count;
+    for (std::size_t k = 0; k < count; ++k) appended[base + k] = {topic, events[k]};
+  }
+  std::vector<Plan> plans;
+  for (const std::string& name : names) {
+    const auto stream = stream_of("CREATE STREAM s_" + name + " (n BIGINT) WITH (topic = '" + name + "')");
+    plans.push_back(scan_of_columns(stream, {0, stream->columns.size() + stream->hidden.size()}));
+  }
+  // The first topic is read twice, and one topic does not exist.
+  const std::vector<const Plan*> scans{&plans[0], &plans[1], &plans[0], &plans[2], &plans[3]};
+  const std::vector<std::size_t> topic_of{0, 1, 0, 2, 3};
+  for (int round = 0; round < 6; ++round) {
+    EventSource source(*log_, log_->start(), scans);
+    auto expected = appended.begin();
+    std::size_t chunks = 0;
+    while (source.position() < log_->durable_end()) {
+      const std::size_t reach = round == 0 ? SIZE_MAX / 2 : round % 2 == 0 ? 3000 : 40;
+      const Offset limit = source.position() + 1 + below(reach);
+      const auto moved = source.next(limit);
+      ASSERT_TRUE(moved) << to_string(moved.error());
+      ASSERT_TRUE(*moved);
+      ASSERT_LE(source.position(), limit);
+      ++chunks;
+      std::vector<Lines> wanted(scans.size());
+      std::uint64_t events = 0;
+      std::uint64_t poison = 0;
+      for (; expected != appended.end() && expected->first < source.position().value(); ++expected) {
+        const auto& [topic, value] = expected->second;
+        ++events;
+        if (value == "poison") {
+          ++poison;
+          continue;
+        }
+        const std::string line = value.substr(5, value.size() - 6) + "|" + std::to_string(expected->first);
+        for (std::size_t i = 0; i < scans.size(); ++i) {
+          if (topic_of[i] == topic) wanted[i].push_back(line);
+        }
+      }
+      ASSERT_EQ(source.events(), events);
+      ASSERT_EQ(source.poison(), poison);
+      for (std::size_t i = 0; i < scans.size(); ++i) {
+        Lines got;
+        collect(source, i, got);
+        ASSERT_EQ(got, wanted[i]) << "scan " << i << " below " << source.position().value();
+        ASSERT_LE(source.chunk(i).changes.count, kVectorRows);
+      }
+    }
+    EXPECT_EQ(expected, appended.end());
+    if (round == 0) {
+      EXPECT_LT(chunks, appended.size() / 100) << "chunks are not small without need";
+    }
   }
 }
 
