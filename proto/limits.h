@@ -28,6 +28,8 @@ inline constexpr std::size_t kSegmentBytesMax = std::size_t{1} << 30;
 // Producers remembered for deduplication; the one that wrote longest ago (by log position) leaves.
 inline constexpr std::size_t kProducersMax = 65'536;
 inline constexpr std::size_t kSqlBytesMax = std::size_t{1} << 20;
+// One text that a function makes (concat, replace, lpad, ...); a longer one is NULL.
+inline constexpr std::size_t kTextBytesMax = kEventBytesMax;
 inline constexpr std::size_t kSqlNestingMax = 200;
 inline constexpr std::size_t kColumnsMax = 1'024;
 inline constexpr std::size_t kJsonDepthMax = 512;

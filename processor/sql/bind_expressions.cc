@@ -145,7 +145,9 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
                      *later + " are not available in this version");
     }
     for (const std::string_view banned :
-         {"now", "current_timestamp", "current_date", "localtimestamp", "random", "gen_random_uuid"}) {
+         {"now", "current_timestamp", "current_date", "localtimestamp", "clock_timestamp",
+          "statement_timestamp", "transaction_timestamp", "proctime", "random", "rand", "gen_random_uuid",
+          "uuid"}) {
       if (node.function == banned) return bind_clock(node);
     }
     if (node.distinct || node.filter || node.star) {
@@ -187,11 +189,11 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
   KAPPA_TRY(std::vector<ExpressionPtr> arguments, bind_all(node.arguments));
   if (node.function == "in") return bind_in(node, std::move(arguments), context_.nodes - before);
   // Text made of anything: concat and || take every type, as long as one side of || is text.
-  if (function->name == "concat" || function->name == "||") {
+  if (function->name == "concat" || function->name == "concat_ws" || function->name == "||") {
     const bool has_text = std::any_of(arguments.begin(), arguments.end(), [](const ExpressionPtr& e) {
       return e->type.id == TypeId::kText || e->type.id == TypeId::kNull;
     });
-    if (has_text || function->name == "concat") {
+    if (has_text || function->name != "||") {
       for (ExpressionPtr& argument : arguments) {
         KAPPA_TRY(argument, placed(make_cast(std::move(argument), kTextType), node.place));
       }
@@ -273,7 +275,8 @@ Expected<ExpressionPtr> ExpressionBinder::bind_cast(const Node& node) {
 
 // The clock and chance: a view must give the same answer whenever it is computed.
 Expected<ExpressionPtr> ExpressionBinder::bind_clock(const Node& node) {
-  const bool chance = node.function == "random" || node.function == "gen_random_uuid";
+  const bool chance = node.function == "random" || node.function == "rand" ||
+                      node.function == "gen_random_uuid" || node.function == "uuid";
   if (context_.in_view) {
     return fail_at(
         node.place, ErrorCode::kInvalid, 2005,

@@ -70,6 +70,7 @@ class Parser {
   [[nodiscard]] Expected<NodePtr> other_operator_level();
   [[nodiscard]] Expected<NodePtr> additive_level();
   [[nodiscard]] Expected<NodePtr> multiplicative_level();
+  [[nodiscard]] Expected<NodePtr> power_level();
   [[nodiscard]] Expected<NodePtr> unary_level();
   [[nodiscard]] Expected<NodePtr> cast_level();
   [[nodiscard]] Expected<NodePtr> primary();
@@ -80,6 +81,8 @@ class Parser {
   [[nodiscard]] Expected<NodePtr> special_call(std::string_view function, std::size_t start);
   [[nodiscard]] Expected<NodePtr> case_expression();
   [[nodiscard]] Expected<NodePtr> interval();
+  [[nodiscard]] bool starts_typed_literal() const;
+  [[nodiscard]] Expected<NodePtr> typed_literal();
   [[nodiscard]] Expected<NodePtr> in_list(NodePtr value, bool negated, SourcePlace place, std::size_t start);
   [[nodiscard]] Status window_specification();
   [[nodiscard]] Expected<Type> type_name();

@@ -1,8 +1,5 @@
 // Expressions, lowest precedence first: OR, AND, NOT, IS, comparisons, BETWEEN IN LIKE, other
-// operators (|| -> ->>), + -, * / %, unary minus, ::.
-#include <cmath>
-#include <cstdlib>
-
+// operators (|| -> ->> ~ ~*), + -, * / %, ^, unary minus, ::. Literals are in parser_literals.cc.
 #include "processor/sql/parser.h"
 
 namespace kappa::processor::sql {
@@ -195,10 +192,13 @@ Expected<NodePtr> Parser::in_list(NodePtr value, bool negated, SourcePlace place
 Expected<NodePtr> Parser::other_operator_level() {
   const std::size_t start = at_;
   KAPPA_TRY(NodePtr left, additive_level());
-  while (at("||") || at("->") || at("->>")) {
+  while (at("||") || at("->") || at("->>") || at("~") || at("~*") || at("!~") || at("!~*")) {
     const Token& symbol = next();
+    const bool negated = symbol.text.front() == '!';
     KAPPA_TRY(NodePtr right, additive_level());
-    KAPPA_TRY(left, operation(symbol.text, symbol.place, {left, right}, start));
+    KAPPA_TRY(left, operation(symbol.text.substr(negated ? 1 : 0), symbol.place, {left, right}, start));
+    if (!negated) continue;
+    KAPPA_TRY(left, operation("not", symbol.place, {left}, start));
   }
   return left;
 }
@@ -216,11 +216,22 @@ Expected<NodePtr> Parser::additive_level() {
 
 Expected<NodePtr> Parser::multiplicative_level() {
   const std::size_t start = at_;
-  KAPPA_TRY(NodePtr left, unary_level());
+  KAPPA_TRY(NodePtr left, power_level());
   while (at("*") || at("/") || at("%")) {
     const Token& symbol = next();
-    KAPPA_TRY(NodePtr right, unary_level());
+    KAPPA_TRY(NodePtr right, power_level());
     KAPPA_TRY(left, operation(symbol.text, symbol.place, {left, right}, start));
+  }
+  return left;
+}
+
+Expected<NodePtr> Parser::power_level() {
+  const std::size_t start = at_;
+  KAPPA_TRY(NodePtr left, unary_level());
+  while (at("^")) {
+    const SourcePlace place = next().place;
+    KAPPA_TRY(NodePtr right, unary_level());
+    KAPPA_TRY(left, operation("power", place, {left, right}, start));
   }
   return left;
 }
@@ -249,29 +260,6 @@ Expected<NodePtr> Parser::cast_level() {
     KAPPA_TRY(left, finish(std::move(cast), start));
   }
   return left;
-}
-
-Expected<NodePtr> Parser::number() {
-  const std::size_t start = at_;
-  const Token& token = next();
-  Node node;
-  node.place = token.place;
-  if (token.text.find_first_of(".eE") == std::string::npos) {
-    const auto exact = parse_numeric(token.text, 38, 0);
-    if (!exact) {
-      return fail_at(token.place, ErrorCode::kInvalid, 2002, "the number has more than 38 digits",
-                     "write it with an exponent for a DOUBLE");
-    }
-    node.literal = *exact <= INT64_MAX ? Value::bigint(static_cast<std::int64_t>(*exact))
-                                       : Value::numeric(*exact, 38, 0);
-  } else {
-    const double real = std::strtod(token.text.c_str(), nullptr);
-    if (!std::isfinite(real)) {
-      return fail_at(token.place, ErrorCode::kInvalid, 2002, "the number is too large for a DOUBLE");
-    }
-    node.literal = Value::real(real);
-  }
-  return finish(std::move(node), start);
 }
 
 Expected<NodePtr> Parser::primary() {
@@ -307,19 +295,7 @@ Expected<NodePtr> Parser::primary() {
   if (take("null")) return finish(std::move(node), start);
   if (at("case")) return case_expression();
   if (at("interval")) return interval();
-  if (at("timestamp") && peek(1).kind == TokenKind::kText) {
-    next();
-    Node text;
-    text.place = peek().place;
-    text.literal = Value::text(next().text);
-    KAPPA_TRY(NodePtr literal, finish(std::move(text), at_ - 1));
-    node.kind = NodeKind::kCast;
-    node.target = kTimestampType;
-    node.strict = true;
-    node.place = literal->place;
-    node.arguments = {std::move(literal)};
-    return finish(std::move(node), start);
-  }
+  if (starts_typed_literal()) return typed_literal();
   if (at("exists") && at("(", 1)) {
     later("EXISTS", token.place);
     next();
@@ -342,7 +318,7 @@ Expected<NodePtr> Parser::name_or_call() {
   KAPPA_TRY(Name first, name("a name"));
   if (at("(")) {
     if (!first.quoted) {
-      for (const std::string_view special : {"cast", "extract", "substring", "trim", "position"}) {
+      for (const std::string_view special : {"cast", "try_cast", "extract", "substring", "trim", "position"}) {
         if (first.text == special) return special_call(special, start);
       }
     }
@@ -441,8 +417,8 @@ Status Parser::window_specification() {
   return expect(")");
 }
 
-// CAST(x AS type), EXTRACT(unit FROM x), SUBSTRING(x FROM a FOR b), TRIM([BOTH] [chars] FROM x): also
-// with plain commas.
+// CAST(x AS type), EXTRACT(unit FROM x), SUBSTRING(x FROM a FOR b), TRIM([BOTH] [chars] FROM x), POSITION(x
+// IN y): also with plain commas, except the last.
 Expected<NodePtr> Parser::special_call(std::string_view function, std::size_t start) {
   Node node;
   node.kind = NodeKind::kCall;
@@ -478,9 +454,18 @@ Expected<NodePtr> Parser::special_call(std::string_view function, std::size_t st
       return finish(std::move(node), start);
     }
   }
+  if (function == "position") {
+    KAPPA_TRY(NodePtr part, other_operator_level());
+    KAPPA_CHECK_OK(expect("in"));
+    KAPPA_TRY(NodePtr text, other_operator_level());
+    KAPPA_CHECK_OK(expect(")"));
+    node.function = "strpos";
+    node.arguments = {std::move(text), std::move(part)};
+    return finish(std::move(node), start);
+  }
   KAPPA_TRY(NodePtr first, expression());
   node.arguments.push_back(std::move(first));
-  if (function == "cast") {
+  if (function == "cast" || function == "try_cast") {
     node.kind = NodeKind::kCast;
     KAPPA_CHECK_OK(expect("as"));
     KAPPA_TRY(node.target, type_name());
@@ -528,30 +513,6 @@ Expected<NodePtr> Parser::case_expression() {
     node.has_else = true;
   }
   KAPPA_CHECK_OK(expect("end"));
-  return finish(std::move(node), start);
-}
-
-// INTERVAL '90 seconds', INTERVAL '1' MINUTE.
-Expected<NodePtr> Parser::interval() {
-  const std::size_t start = at_;
-  if (peek(1).kind != TokenKind::kText) return name_or_call();
-  next();
-  Node node;
-  node.place = peek().place;
-  std::string text = next().text;
-  if (peek().kind == TokenKind::kName && text.find_first_not_of("0123456789.-+ ") == std::string::npos) {
-    if (const auto whole = parse_interval(text + " " + peek().text)) {
-      next();
-      node.literal = Value::interval(*whole);
-      return finish(std::move(node), start);
-    }
-  }
-  const auto micros = parse_interval(text);
-  if (!micros) {
-    return fail_at(node.place, ErrorCode::kInvalid, 2002, "'" + text + "' is not a valid INTERVAL",
-                   "for example INTERVAL '5 minutes'; units from milliseconds to days");
-  }
-  node.literal = Value::interval(*micros);
   return finish(std::move(node), start);
 }
 

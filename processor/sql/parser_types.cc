@@ -10,14 +10,21 @@ Expected<Type> Parser::type_name() {
     std::string_view name;
     Type type;
   };
-  static constexpr Spelling kSpellings[] = {
-      {"boolean", kBooleanType},   {"bool", kBooleanType},        {"bigint", kBigintType},
-      {"int", kBigintType},        {"integer", kBigintType},      {"int8", kBigintType},
-      {"double", kDoubleType},     {"float", kDoubleType},        {"float8", kDoubleType},
-      {"real", kDoubleType},       {"text", kTextType},           {"varchar", kTextType},
-      {"string", kTextType},       {"timestamp", kTimestampType}, {"timestamptz", kTimestampType},
-      {"interval", kIntervalType}, {"json", kJsonType},           {"jsonb", kJsonType}};
-  if (word.text == "numeric" || word.text == "decimal") {
+  static constexpr Spelling kSpellings[] = {{"boolean", kBooleanType},     {"bool", kBooleanType},
+                                            {"bigint", kBigintType},       {"int", kBigintType},
+                                            {"integer", kBigintType},      {"smallint", kBigintType},
+                                            {"tinyint", kBigintType},      {"int2", kBigintType},
+                                            {"int4", kBigintType},         {"int8", kBigintType},
+                                            {"double", kDoubleType},       {"float", kDoubleType},
+                                            {"float4", kDoubleType},       {"float8", kDoubleType},
+                                            {"real", kDoubleType},         {"text", kTextType},
+                                            {"varchar", kTextType},        {"char", kTextType},
+                                            {"character", kTextType},      {"string", kTextType},
+                                            {"timestamp", kTimestampType}, {"timestamptz", kTimestampType},
+                                            {"datetime", kTimestampType},  {"timestamp_ltz", kTimestampType},
+                                            {"interval", kIntervalType},   {"json", kJsonType},
+                                            {"jsonb", kJsonType}};
+  if (word.text == "numeric" || word.text == "decimal" || word.text == "dec") {
     std::uint64_t precision = 38;
     std::uint64_t scale = 0;
     if (take("(")) {
@@ -38,12 +45,16 @@ Expected<Type> Parser::type_name() {
   for (const Spelling& spelling : kSpellings) {
     if (word.text != spelling.name) continue;
     if (word.text == "double") take("precision");
-    if (spelling.type.id == TypeId::kText && take("(")) {
-      KAPPA_TRY([[maybe_unused]] const std::uint64_t length, count_literal("a length"));  // Not enforced.
+    if (word.text == "character") take("varying");
+    // Lengths of text and digits of seconds are read and not enforced.
+    const bool sized = spelling.type.id == TypeId::kText || spelling.type.id == TypeId::kTimestamp;
+    if (sized && take("(")) {
+      KAPPA_TRY([[maybe_unused]] const std::uint64_t size, count_literal("a length"));
       KAPPA_CHECK_OK(expect(")"));
     }
-    if (word.text == "timestamp" && !take_words({"with", "time", "zone"}))
-      take_words({"without", "time", "zone"});
+    if (word.text == "timestamp" && !take_words({"with", "time", "zone"})) {
+      if (!take_words({"without", "time", "zone"})) take_words({"with", "local", "time", "zone"});
+    }
     return spelling.type;
   }
   return fail_at(place, ErrorCode::kInvalid, 2002, "there is no type \"" + word.written + "\"",

@@ -2,7 +2,10 @@
 #include "processor/vector/evaluate.h"
 
 #include <algorithm>
+#include <functional>
+#include <unordered_map>
 
+#include "processor/sql/expression_tools.h"
 #include "processor/vector/functions.h"
 
 namespace kappa::processor {
@@ -14,8 +17,34 @@ struct ExpressionEvaluator::Step {
   std::shared_ptr<const void> state;
 };
 
+// Steps by node, and by a hash of what they compute.
+struct ExpressionEvaluator::Seen {
+  std::unordered_map<const Expression*, std::size_t> nodes;
+  std::unordered_multimap<std::size_t, std::size_t> steps;
+};
+
+namespace {
+
+std::size_t mixed(std::size_t hash, std::size_t more) {
+  return (hash ^ more) * 0x9e3779b97f4a7c15 + (hash >> 29);
+}
+
+std::size_t hash_of(const Expression& node, const std::vector<std::size_t>& arguments) {
+  std::size_t hash = mixed(static_cast<std::size_t>(node.kind), static_cast<std::size_t>(node.type.id));
+  switch (node.kind) {
+    case ExpressionKind::kColumn: return mixed(hash, node.column);
+    case ExpressionKind::kConstant: return mixed(hash, std::hash<std::string>{}(display(node.constant)));
+    case ExpressionKind::kCall: break;
+  }
+  hash = mixed(hash, std::hash<const void*>{}(node.function));
+  for (const std::size_t argument : arguments) hash = mixed(hash, argument);
+  return hash;
+}
+
+}  // namespace
+
 ExpressionEvaluator::ExpressionEvaluator(ExpressionPtr expression) : expression_(std::move(expression)) {
-  std::unordered_map<const Expression*, std::size_t> seen;
+  Seen seen;
   add(expression_, seen);
   values_.resize(steps_.size());
 }
@@ -23,10 +52,9 @@ ExpressionEvaluator::~ExpressionEvaluator() = default;
 ExpressionEvaluator::ExpressionEvaluator(ExpressionEvaluator&&) noexcept = default;
 ExpressionEvaluator& ExpressionEvaluator::operator=(ExpressionEvaluator&&) noexcept = default;
 
-std::size_t ExpressionEvaluator::add(const ExpressionPtr& node,
-                                     std::unordered_map<const Expression*, std::size_t>& seen) {
-  const auto found = seen.find(node.get());
-  if (found != seen.end()) return found->second;
+std::size_t ExpressionEvaluator::add(const ExpressionPtr& node, Seen& seen) {
+  const auto found = seen.nodes.find(node.get());
+  if (found != seen.nodes.end()) return found->second;
   Step step;
   step.node = node.get();
   step.result = Vector(node->type);
@@ -36,9 +64,30 @@ std::size_t ExpressionEvaluator::add(const ExpressionPtr& node,
     if (step.state != nullptr) read = std::min(read, node->function->arguments_with_state);
   }
   for (std::size_t i = 0; i < read; ++i) step.arguments.push_back(add(node->arguments[i], seen));
+  // SQL text repeats itself: hour(ts) in every branch of a CASE is one step. Arguments that are steps
+  // are equal when the steps are; the others are constants, few of them shared.
+  const std::size_t hash = hash_of(*node, step.arguments);
+  const auto [first, last] = seen.steps.equal_range(hash);
+  for (auto same = first; same != last; ++same) {
+    const Step& other = steps_[same->second];
+    const Expression& a = *other.node;
+    if (a.kind != node->kind || a.type != node->type || other.arguments != step.arguments ||
+        a.arguments.size() != node->arguments.size())
+      continue;
+    if (a.column != node->column || a.constant != node->constant || a.function != node->function) continue;
+    bool equal = true;
+    for (std::size_t i = read; i < node->arguments.size() && equal; ++i) {
+      equal = sql::equal(*a.arguments[i], *node->arguments[i]);
+    }
+    if (!equal) continue;
+    seen.nodes.emplace(node.get(), same->second);
+    return same->second;
+  }
+  const std::size_t index = steps_.size();
   steps_.push_back(std::move(step));
-  seen.emplace(node.get(), steps_.size() - 1);
-  return steps_.size() - 1;
+  seen.nodes.emplace(node.get(), index);
+  seen.steps.emplace(hash, index);
+  return index;
 }
 
 namespace {
@@ -98,6 +147,7 @@ void ExpressionEvaluator::run(const ChangeBatch& batch) {
         for (const std::size_t argument : step.arguments) arguments_.push_back(values_[argument]);
         KernelCall call{node, arguments_, batch, step.result, arena, step.state.get()};
         node.function->kernel(call);
+        failures_ += call.failures;
         if (node.function->fallible) failures_ += count_failures(batch, arguments_, step.result);
         values_[i] = &step.result;
         break;

@@ -1,5 +1,5 @@
 // Evaluates one bound expression over batches: each call of the expression is one kernel run over
-// whole vectors, in post-order, sub-expressions that are shared by pointer once.
+// whole vectors, in post-order, equal sub-expressions once.
 //
 // Invariants: evaluation never fails; what cannot be computed (a failed CAST, overflow, / 0, a result
 // that is not finite) is NULL and counted in failures(). CASE, COALESCE, AND and OR evaluate all
@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "processor/sql/expression.h"
@@ -39,7 +38,8 @@ class ExpressionEvaluator {
 
  private:
   struct Step;  // One distinct node of the expression.
-  std::size_t add(const ExpressionPtr& node, std::unordered_map<const Expression*, std::size_t>& seen);
+  struct Seen;
+  std::size_t add(const ExpressionPtr& node, Seen& seen);
   void run(const ChangeBatch& batch);
 
   ExpressionPtr expression_;

@@ -16,10 +16,17 @@ struct Alias {
 };
 constexpr Alias kAliases[] = {{"ceiling", "ceil"},
                               {"pow", "power"},
+                              {"^", "power"},
+                              {"truncate", "trunc"},
                               {"substring", "substr"},
                               {"char_length", "length"},
                               {"character_length", "length"},
                               {"btrim", "trim"},
+                              {"instr", "strpos"},
+                              {"ifnull", "coalesce"},
+                              {"regexp", "regexp_like"},
+                              {"date_part", "extract"},
+                              {"dayofmonth", "day"},
                               {"!=", "<>"}};
 
 using Registry = std::unordered_map<std::string_view, const ScalarFunction*>;
@@ -28,8 +35,10 @@ const Registry& registry() {
   static const Registry functions = [] {
     Registry all;
     for (const auto family : {arithmetic_functions(), comparison_functions(), logic_functions(),
-                              choice_functions(), cast_functions(), math_functions(), text_functions(),
-                              like_functions(), time_functions(), json_functions()}) {
+                              choice_functions(), cast_functions(), math_functions(),
+                              trigonometry_functions(), text_functions(), compose_functions(),
+                              split_functions(), like_functions(), regex_functions(), time_functions(),
+                              json_functions()}) {
       for (const ScalarFunction& function : family) all.emplace(function.name, &function);
     }
     for (const Alias& alias : kAliases) all.emplace(alias.name, all.at(alias.function));
@@ -86,15 +95,34 @@ std::unexpected<Error> no_signature(std::string_view what, std::span<const Expre
   return type_error(std::move(message), std::move(hint));
 }
 
-Expected<Signature> types_text_to_text(std::span<const ExpressionPtr> arguments) {
+Expected<Signature> fixed_types(std::span<const ExpressionPtr> arguments, std::string_view letters,
+                                Type result) {
   Signature signature;
-  for (const ExpressionPtr& argument : arguments) {
-    if (argument->type.id != TypeId::kText && argument->type.id != TypeId::kNull) {
-      return no_signature("text function", arguments);
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const Expression& argument = *arguments[i];
+    Type type = kTextType;
+    bool fits = false;
+    switch (letters[i]) {
+      case 'I': type = kBigintType; break;
+      case 'B': type = kBooleanType; break;
+      case 'S': type = kTimestampType; break;
+      case 'V': type = kIntervalType; break;
+      case 'D':
+        type = kDoubleType;
+        fits = is_numeric_type(argument.type.id);
+        break;
+      default: break;
     }
-    signature.arguments.push_back(kTextType);
+    if (!fits && argument.type.id != type.id && argument.type.id != TypeId::kNull &&
+        !is_text_constant(argument)) {
+      return type_error("argument " + std::to_string(i + 1) + " must be " +
+                            (letters[i] == 'D' ? "a number" : to_string(type)) + ", found " +
+                            to_string(argument.type),
+                        can_cast(argument.type, type) ? "use CAST(... AS " + to_string(type) + ")" : "");
+    }
+    signature.arguments.push_back(type);
   }
-  signature.result = kTextType;
+  signature.result = result;
   return signature;
 }
 

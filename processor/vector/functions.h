@@ -25,6 +25,8 @@ struct KernelCall {
                       // validity and data at every selected position.
   Arena& arena;       // For text of the result.
   const void* state;  // What prepare() returned.
+  // Positions that failed, counted by kernels that are not `fallible` because NULL may also be their answer.
+  std::uint64_t failures = 0;
 };
 
 // What a call takes and gives, once its arguments are known.

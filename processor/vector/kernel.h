@@ -5,10 +5,14 @@
 // because text at other positions may be gone.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "processor/vector/functions.h"
 
@@ -73,6 +77,22 @@ inline void binary_or_null(KernelCall& call, Compute&& compute) {
   });
 }
 
+// The same with any number of arguments.
+template <class R, class... A, class Compute>
+inline void nary_or_null(KernelCall& call, Compute&& compute) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    const std::tuple<const A*...> data{data_of<A>(call, I)...};
+    const std::array<const std::uint8_t*, sizeof...(A)> valid{valid_of(call, I)...};
+    R* out = call.result.data<R>();
+    std::uint8_t* out_valid = call.result.valid();
+    for_each_row(call.batch, [&](std::uint32_t row) {
+      out[row] = R{};
+      const bool all = (... & valid[I][row]) != 0;
+      out_valid[row] = all && compute(std::get<I>(data)[row]..., out[row]) ? 1 : 0;
+    });
+  }(std::index_sequence_for<A...>{});
+}
+
 [[nodiscard]] inline bool is_numeric_type(TypeId id) {
   return id == TypeId::kBigint || id == TypeId::kDouble || id == TypeId::kNumeric;
 }
@@ -88,8 +108,21 @@ inline constexpr Type kBigintAsNumeric{TypeId::kNumeric, 19, 0};
 [[nodiscard]] std::unexpected<Error> no_signature(std::string_view what,
                                                   std::span<const ExpressionPtr> arguments);
 
-// Type rules that many rows use: fixed argument types.
-[[nodiscard]] Expected<Signature> types_text_to_text(std::span<const ExpressionPtr> arguments);
+// Fixed argument types, one letter each: T TEXT, I BIGINT, D a number as DOUBLE, B BOOLEAN, S TIMESTAMP,
+// V INTERVAL. NULL and text constants fit everywhere (the latter have to parse).
+[[nodiscard]] Expected<Signature> fixed_types(std::span<const ExpressionPtr> arguments,
+                                              std::string_view letters, Type result);
+
+// The same as a type rule of a row of the registry: takes<"TTI", kTextType>.
+template <std::size_t N>
+struct Letters {
+  consteval Letters(const char (&text)[N]) { std::copy_n(text, N, letters.begin()); }
+  std::array<char, N> letters{};
+};
+template <Letters letters, Type result>
+[[nodiscard]] Expected<Signature> takes(std::span<const ExpressionPtr> arguments) {
+  return fixed_types(arguments, std::string_view(letters.letters.data(), letters.letters.size() - 1), result);
+}
 
 // The families.
 [[nodiscard]] std::span<const ScalarFunction> arithmetic_functions();
@@ -98,8 +131,12 @@ inline constexpr Type kBigintAsNumeric{TypeId::kNumeric, 19, 0};
 [[nodiscard]] std::span<const ScalarFunction> choice_functions();
 [[nodiscard]] std::span<const ScalarFunction> cast_functions();
 [[nodiscard]] std::span<const ScalarFunction> math_functions();
+[[nodiscard]] std::span<const ScalarFunction> trigonometry_functions();
 [[nodiscard]] std::span<const ScalarFunction> text_functions();
+[[nodiscard]] std::span<const ScalarFunction> compose_functions();
+[[nodiscard]] std::span<const ScalarFunction> split_functions();
 [[nodiscard]] std::span<const ScalarFunction> like_functions();
+[[nodiscard]] std::span<const ScalarFunction> regex_functions();
 [[nodiscard]] std::span<const ScalarFunction> time_functions();
 [[nodiscard]] std::span<const ScalarFunction> json_functions();
 

@@ -286,6 +286,8 @@ constexpr ScalarFunction kFunctions[] = {
      divide_kernel, nullptr, true},
     {"%", "number % number", Form::kInfix, 2, 2, arithmetic_types<Operation::kModulo>, modulo_kernel, nullptr,
      true},
+    {"mod", "mod(number, number)", Form::kCall, 2, 2, arithmetic_types<Operation::kModulo>, modulo_kernel,
+     nullptr, true},
     {"negate", "- number, - INTERVAL", Form::kPrefix, 1, 1, negate_types, negate_kernel, nullptr, true},
 };
 

@@ -42,10 +42,11 @@ Expected<Signature> open_types(std::span<const ExpressionPtr> arguments) {
   const TypeId left = arguments[0]->type.id;
   const TypeId right = arguments[1]->type.id;
   const bool opens = left == TypeId::kJson || left == TypeId::kNull || is_text_constant(*arguments[0]);
-  if (!opens || (right != TypeId::kText && right != TypeId::kBigint)) {
+  if (!opens || (right != TypeId::kText && right != TypeId::kBigint && right != TypeId::kNull)) {
     return no_signature(kAsText ? "->>" : "->", arguments);
   }
-  return Signature{{kJsonType, arguments[1]->type}, kAsText ? kTextType : kJsonType};
+  return Signature{{kJsonType, right == TypeId::kBigint ? kBigintType : kTextType},
+                   kAsText ? kTextType : kJsonType};
 }
 
 using Form = ScalarFunction::Form;

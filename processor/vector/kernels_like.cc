@@ -1,4 +1,6 @@
 // LIKE and ILIKE, with or without ESCAPE. A constant pattern is compiled once.
+#include <optional>
+
 #include "processor/vector/kernel.h"
 #include "processor/vector/like.h"
 
@@ -27,28 +29,32 @@ void like_kernel(KernelCall& call) {
                                                            return true;
                                                          });
   }
+  // Patterns from rows: one is compiled again only where it differs from the row before.
   const bool escaped = call.arguments.size() == 3;
-  const Vector* escapes = escaped ? call.arguments[2] : nullptr;
   const std::string_view* text = data_of<std::string_view>(call, 0);
   const std::string_view* patterns = data_of<std::string_view>(call, 1);
+  const std::string_view* escapes = escaped ? data_of<std::string_view>(call, 2) : nullptr;
   std::uint8_t* out = call.result.data<std::uint8_t>();
   std::uint8_t* valid = call.result.valid();
+  std::optional<LikePattern> pattern;
+  std::optional<std::pair<std::string_view, std::string_view>> compiled;
   for_each_row(call.batch, [&](std::uint32_t row) {
     out[row] = 0;
     valid[row] = static_cast<std::uint8_t>(valid_of(call, 0)[row] & valid_of(call, 1)[row]);
-    if (escaped) valid[row] = static_cast<std::uint8_t>(valid[row] & escapes->valid()[row]);
+    if (escaped) valid[row] = static_cast<std::uint8_t>(valid[row] & valid_of(call, 2)[row]);
     if (valid[row] == 0) return;
-    const std::string_view escape = escaped ? escapes->data<std::string_view>()[row] : std::string_view();
-    const auto pattern = LikePattern::compile(patterns[row], escape, kIgnoreCase);
+    const std::pair wanted(patterns[row], escaped ? escapes[row] : std::string_view());
+    if (compiled != wanted) {
+      pattern = LikePattern::compile(wanted.first, wanted.second, kIgnoreCase);
+      compiled = wanted;
+    }
     valid[row] = static_cast<std::uint8_t>(pattern.has_value());
     if (pattern) out[row] = pattern->matches(text[row]) ? 1 : 0;
   });
 }
 
 Expected<Signature> like_types(std::span<const ExpressionPtr> arguments) {
-  KAPPA_TRY(Signature signature, types_text_to_text(arguments));
-  signature.result = kBooleanType;
-  return signature;
+  return fixed_types(arguments, "TTT", kBooleanType);
 }
 
 using Form = ScalarFunction::Form;

@@ -1,7 +1,8 @@
-// abs, round, floor, ceil, power, sqrt, ln, exp, sign. round goes half away from zero for every type;
-// results that are not finite are NULL.
+// abs, sign, round, trunc, floor, ceil, power, sqrt, cbrt, ln, log, exp, pi. round goes half away from zero
+// for every type; results that are not finite are NULL.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "processor/vector/kernel.h"
 
@@ -21,6 +22,28 @@ void sqrt_kernel(KernelCall& call) {
 }
 void ln_kernel(KernelCall& call) {
   real_function(call, [](double a) { return std::log(a); });
+}
+void cbrt_kernel(KernelCall& call) {
+  // The library's root of 27 is not 3: whole roots are taken back to what they are.
+  real_function(call, [](double a) {
+    const double root = std::cbrt(a);
+    const double whole = std::nearbyint(root);
+    return whole * whole * whole == a ? whole : root;
+  });
+}
+// log(x) to base 10, log(base, x).
+void log_kernel(KernelCall& call) {
+  if (call.arguments.size() == 1) return real_function(call, [](double a) { return std::log10(a); });
+  binary_or_null<double, double, double>(call, [](double base, double a, double& out) {
+    out = std::log(a) / std::log(base);
+    return std::isfinite(out);
+  });
+}
+void pi_kernel(KernelCall& call) {
+  for_cheap_rows(call.batch, [&](std::uint32_t row) {
+    call.result.data<double>()[row] = std::numbers::pi;
+    call.result.valid()[row] = 1;
+  });
 }
 void exp_kernel(KernelCall& call) {
   real_function(call, [](double a) { return std::exp(a); });
@@ -56,7 +79,7 @@ void sign_kernel(KernelCall& call) {
   }
 }
 
-enum class Toward { kNearest, kFloor, kCeil };
+enum class Toward { kNearest, kFloor, kCeil, kZero };
 
 // To `digits` places of a number scaled by 10^scale, as an integer scaled by 10^digits.
 Int128 round_scaled(Int128 v, int scale, int digits, Toward toward) {
@@ -77,6 +100,7 @@ Int128 round_scaled(Int128 v, int scale, int digits, Toward toward) {
     case Toward::kCeil:
       if (rest > 0) ++whole;
       break;
+    case Toward::kZero: break;
   }
   return whole;
 }
@@ -85,6 +109,7 @@ template <Toward toward>
 double round_real(double a) {
   if constexpr (toward == Toward::kNearest) return std::round(a);
   if constexpr (toward == Toward::kFloor) return std::floor(a);
+  if constexpr (toward == Toward::kZero) return std::trunc(a);
   return std::ceil(a);
 }
 
@@ -99,8 +124,18 @@ void whole_kernel(KernelCall& call) {
   }
 }
 
-// round(value, digits); digits below zero round to tens, hundreds...
-void round_digits_kernel(KernelCall& call) {
+// Cuts a double behind `moved`, which is a * unit or a / unit and may be rounded to the next whole number.
+double cut_real(double a, double moved, const auto& back) {
+  const double whole = std::trunc(moved);
+  const double next = whole + (a < 0 ? -1 : 1);
+  if (std::fabs(back(next)) <= std::fabs(a)) return back(next);
+  if (std::fabs(back(whole)) > std::fabs(a)) return back(whole - (a < 0 ? -1 : 1));
+  return back(whole);
+}
+
+// round(value, digits), trunc(value, digits); digits below zero stand for tens, hundreds...
+template <Toward toward>
+void digits_kernel(KernelCall& call) {
   const Type from = call.arguments[0]->type();
   if (physical_of(from.id) == Physical::kDouble) {
     return binary_or_null<double, double, std::int64_t>(call, [](double a, std::int64_t digits, double& out) {
@@ -110,14 +145,14 @@ void round_digits_kernel(KernelCall& call) {
       const double moved = digits < 0 ? a / unit : a * unit;
       // Doubles from 2^52 on have no fraction: nothing to round.
       if (!(std::fabs(moved) < 0x1p52)) return true;
-      const double whole = std::round(moved);
-      out = digits < 0 ? whole * unit : whole / unit;
+      const auto back = [&](double whole) { return digits < 0 ? whole * unit : whole / unit; };
+      out = toward == Toward::kZero ? cut_real(a, moved, back) : back(std::round(moved));
       return std::isfinite(out);
     });
   }
   const auto rounded = [](Int128 a, int scale, std::int64_t digits, int result_scale) {
     const int at = static_cast<int>(std::clamp<std::int64_t>(digits, -38, scale));
-    const Int128 whole = round_scaled(a, scale, at, Toward::kNearest);
+    const Int128 whole = round_scaled(a, scale, at, toward);
     const int up = result_scale - at;
     return up > 0 ? whole * power_of_ten(static_cast<std::uint8_t>(std::min(up, 38))) : whole;
   };
@@ -142,18 +177,10 @@ void round_digits_kernel(KernelCall& call) {
       });
 }
 
+template <Toward toward>
 void round_kernel(KernelCall& call) {
-  if (call.arguments.size() == 2) return round_digits_kernel(call);
-  whole_kernel<Toward::kNearest>(call);
-}
-
-Expected<Signature> real_types(std::span<const ExpressionPtr> arguments) {
-  for (const ExpressionPtr& argument : arguments) {
-    if (!is_numeric_type(argument->type.id) && argument->type.id != TypeId::kNull) {
-      return fail(ErrorCode::kInvalid, 2002, "expected a number, found " + to_string(argument->type));
-    }
-  }
-  return Signature{std::vector<Type>(arguments.size(), kDoubleType), kDoubleType};
+  if (call.arguments.size() == 2) return digits_kernel<toward>(call);
+  whole_kernel<toward>(call);
 }
 
 Expected<Type> number_type(std::span<const ExpressionPtr> arguments) {
@@ -192,16 +219,24 @@ Expected<Signature> round_types(std::span<const ExpressionPtr> arguments) {
 }
 
 using Form = ScalarFunction::Form;
+constexpr auto kReal = takes<"DD", kDoubleType>;
 constexpr ScalarFunction kFunctions[] = {
     {"abs", "abs(number)", Form::kCall, 1, 1, abs_types, abs_kernel, nullptr, true},
     {"sign", "sign(number)", Form::kCall, 1, 1, sign_types, sign_kernel, nullptr, false},
-    {"round", "round(number[, digits])", Form::kCall, 1, 2, round_types, round_kernel, nullptr, true},
+    {"round", "round(number[, digits])", Form::kCall, 1, 2, round_types, round_kernel<Toward::kNearest>,
+     nullptr, true},
+    {"trunc", "trunc(number[, digits])", Form::kCall, 1, 2, round_types, round_kernel<Toward::kZero>, nullptr,
+     true},
     {"floor", "floor(number)", Form::kCall, 1, 1, whole_types, whole_kernel<Toward::kFloor>, nullptr, false},
     {"ceil", "ceil(number)", Form::kCall, 1, 1, whole_types, whole_kernel<Toward::kCeil>, nullptr, false},
-    {"power", "power(number, number)", Form::kCall, 2, 2, real_types, power_kernel, nullptr, true},
-    {"sqrt", "sqrt(number)", Form::kCall, 1, 1, real_types, sqrt_kernel, nullptr, true},
-    {"ln", "ln(number)", Form::kCall, 1, 1, real_types, ln_kernel, nullptr, true},
-    {"exp", "exp(number)", Form::kCall, 1, 1, real_types, exp_kernel, nullptr, true},
+    {"power", "power(number, number)", Form::kCall, 2, 2, kReal, power_kernel, nullptr, true},
+    {"sqrt", "sqrt(number)", Form::kCall, 1, 1, kReal, sqrt_kernel, nullptr, true},
+    {"ln", "ln(number)", Form::kCall, 1, 1, kReal, ln_kernel, nullptr, true},
+    {"cbrt", "cbrt(number)", Form::kCall, 1, 1, kReal, cbrt_kernel, nullptr, true},
+    {"log", "log(number), log(base, number)", Form::kCall, 1, 2, kReal, log_kernel, nullptr, true},
+    {"log10", "log10(number)", Form::kCall, 1, 1, kReal, log_kernel, nullptr, true},
+    {"pi", "pi()", Form::kCall, 0, 0, kReal, pi_kernel},
+    {"exp", "exp(number)", Form::kCall, 1, 1, kReal, exp_kernel, nullptr, true},
 };
 
 }  // namespace

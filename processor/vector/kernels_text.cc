@@ -1,34 +1,24 @@
-// Text functions. Positions and lengths are in code points; case conversion is of ASCII letters only;
-// no normalisation. Results point into their arguments where they can.
+// Functions that look at text or give a piece of it. Positions and lengths are in code points; case
+// conversion is of ASCII letters only; no normalisation. Results point into their arguments where they can.
 #include <algorithm>
+#include <optional>
 
 #include "processor/vector/kernel.h"
-#include "processor/vector/like.h"
+#include "processor/vector/text_bytes.h"
+#include "proto/limits.h"
 
 namespace kappa::processor {
 namespace {
 
 using Text = std::string_view;
 
-std::int64_t code_points(Text text) {
-  return std::count_if(text.begin(), text.end(), starts_code_point);
-}
-
-// Byte position of code point `n` (from 0); the size if there are fewer.
-std::size_t byte_of(Text text, std::int64_t n) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    if (starts_code_point(text[at]) && n-- == 0) return at;
-    ++at;
-  }
-  return at;
-}
-
-template <char (*kConvert)(char)>
+template <bool kToLower>
 void case_kernel(KernelCall& call) {
   unary_or_null<Text, Text>(call, [&](Text text, Text& out) {
+    out = text;
+    if (!changes_case<kToLower>(text)) return true;
     char* copy = call.arena.allocate(text.size());
-    std::transform(text.begin(), text.end(), copy, kConvert);
+    copy_case<kToLower>(text, copy);
     out = {copy, text.size()};
     return true;
   });
@@ -60,16 +50,10 @@ void substr_kernel(KernelCall& call) {
       return substr(text, start, std::nullopt, out);
     });
   }
-  const std::int64_t* lengths = data_of<std::int64_t>(call, 2);
-  const std::uint8_t* has_length = valid_of(call, 2);
-  const Text* texts = data_of<Text>(call, 0);
-  const std::int64_t* starts = data_of<std::int64_t>(call, 1);
-  for_each_row(call.batch, [&](std::uint32_t row) {
-    Text& out = call.result.data<Text>()[row];
-    out = Text();
-    const bool all = (valid_of(call, 0)[row] & valid_of(call, 1)[row] & has_length[row]) != 0;
-    call.result.valid()[row] = all && substr(texts[row], starts[row], lengths[row], out) ? 1 : 0;
-  });
+  nary_or_null<Text, Text, std::int64_t, std::int64_t>(
+      call, [](Text text, std::int64_t start, std::int64_t length, Text& out) {
+        return substr(text, start, length, out);
+      });
 }
 
 // Removes the characters of `set` (code points) at the ends.
@@ -108,76 +92,29 @@ void trim_kernel(KernelCall& call) {
   });
 }
 
-// Three text arguments, all not NULL.
-template <class Compute>
-void three_texts(KernelCall& call, Compute&& compute) {
-  for_each_row(call.batch, [&](std::uint32_t row) {
-    Text& out = call.result.data<Text>()[row];
-    out = Text();
-    const bool all = (valid_of(call, 0)[row] & valid_of(call, 1)[row] & valid_of(call, 2)[row]) != 0;
-    call.result.valid()[row] = all ? 1 : 0;
-    if (all)
-      out = compute(data_of<Text>(call, 0)[row], data_of<Text>(call, 1)[row], data_of<Text>(call, 2)[row]);
-  });
-}
-
-void replace_kernel(KernelCall& call) {
-  three_texts(call, [&](Text text, Text from, Text to) -> Text {
-    if (from.empty() || text.find(from) == Text::npos) return text;
-    std::string built;
-    std::size_t at = 0;
-    for (std::size_t hit = text.find(from); hit != Text::npos; hit = text.find(from, at)) {
-      built.append(text, at, hit - at).append(to);
-      at = hit + from.size();
-    }
-    built.append(text, at);
-    return call.arena.copy(built);
-  });
-}
-
-// The n-th part from 1, from the end when negative; empty when there is none, as in PostgreSQL.
-Text part(Text text, Text delimiter, std::int64_t n) {
-  if (delimiter.empty()) return n == 1 || n == -1 ? text : Text();
-  std::int64_t parts = 1;
-  for (std::size_t at = text.find(delimiter); at != Text::npos;
-       at = text.find(delimiter, at + delimiter.size()))
-    ++parts;
-  if (n < 0) n = n < -parts ? 0 : parts + n + 1;
-  if (n < 1 || n > parts) return {};
-  std::size_t start = 0;
-  for (; n > 1; --n) start = text.find(delimiter, start) + delimiter.size();
-  return text.substr(start, std::min(text.find(delimiter, start), text.size()) - start);
-}
-void split_part_kernel(KernelCall& call) {
-  const std::int64_t* index = data_of<std::int64_t>(call, 2);
-  for_each_row(call.batch, [&](std::uint32_t row) {
-    Text& out = call.result.data<Text>()[row];
-    out = Text();
-    const bool all =
-        (valid_of(call, 0)[row] & valid_of(call, 1)[row] & valid_of(call, 2)[row]) != 0 && index[row] != 0;
-    call.result.valid()[row] = all ? 1 : 0;
-    if (all) out = part(data_of<Text>(call, 0)[row], data_of<Text>(call, 1)[row], index[row]);
-  });
-}
-
 // concat(...) leaves NULLs out; || with a NULL is NULL. Other types were cast to TEXT by the binder.
 template <bool kSkipNull>
 void concat_kernel(KernelCall& call) {
+  Text* out = call.result.data<Text>();
+  std::uint8_t* valid = call.result.valid();
   for_each_row(call.batch, [&](std::uint32_t row) {
-    Text& out = call.result.data<Text>()[row];
-    out = Text();
-    call.result.valid()[row] = 1;
+    out[row] = Text();
+    valid[row] = 0;
     std::size_t size = 0;
     for (const Vector* argument : call.arguments) {
       if (argument->valid()[row] != 0) {
         size += argument->data<Text>()[row].size();
       } else if (!kSkipNull) {
-        call.result.valid()[row] = 0;
         return;
       }
     }
+    if (size > limits::kTextBytesMax) {
+      ++call.failures;
+      return;
+    }
     char* built = call.arena.allocate(size);
-    out = {built, size};
+    out[row] = {built, size};
+    valid[row] = 1;
     for (const Vector* argument : call.arguments) {
       if (argument->valid()[row] != 0) built = std::ranges::copy(argument->data<Text>()[row], built).out;
     }
@@ -198,33 +135,37 @@ void ends_with_kernel(KernelCall& call) {
   text_test(call, [](Text a, Text b) { return a.ends_with(b); });
 }
 
-// --- types: T text, I integer ---
+// The position of a part from 1, 0 if it is not there.
+void strpos_kernel(KernelCall& call) {
+  binary_or_null<std::int64_t, Text, Text>(call, [](Text text, Text piece, std::int64_t& out) {
+    const std::size_t at = text.find(piece);
+    if (at != Text::npos) out = code_points(text.substr(0, at)) + 1;
+    return true;
+  });
+}
+void octet_length_kernel(KernelCall& call) {
+  unary_or_null<std::int64_t, Text>(call, [](Text text, std::int64_t& out) {
+    out = static_cast<std::int64_t>(text.size());
+    return true;
+  });
+}
 
-Expected<Signature> fixed_types(std::span<const ExpressionPtr> arguments, Text letters, Type result) {
-  Signature signature;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const Type type = letters[i] == 'T' ? kTextType : kBigintType;
-    if (arguments[i]->type.id != type.id && arguments[i]->type.id != TypeId::kNull) {
-      return fail(ErrorCode::kInvalid, 2002,
-                  "argument " + std::to_string(i + 1) + " must be " + to_string(type) + ", found " +
-                      to_string(arguments[i]->type));
+// left(text, n), right(text, n): a negative n leaves out that many at the other end.
+template <bool kLeft>
+void side_kernel(KernelCall& call) {
+  binary_or_null<Text, Text, std::int64_t>(call, [](Text text, std::int64_t n, Text& out) {
+    const bool from_start = kLeft == (n >= 0);
+    if (!from_start) {
+      const std::int64_t size = code_points(text);
+      n = kLeft ? n + size : size - n;
+      n = std::clamp<std::int64_t>(n, 0, size);
+    } else if (n < 0) {
+      n = n == INT64_MIN ? INT64_MAX : -n;
     }
-    signature.arguments.push_back(type);
-  }
-  signature.result = result;
-  return signature;
-}
-Expected<Signature> text_length_types(std::span<const ExpressionPtr> a) {
-  return fixed_types(a, "T", kBigintType);
-}
-Expected<Signature> substr_types(std::span<const ExpressionPtr> a) {
-  return fixed_types(a, "TII", kTextType);
-}
-Expected<Signature> split_types(std::span<const ExpressionPtr> a) {
-  return fixed_types(a, "TTI", kTextType);
-}
-Expected<Signature> test_types(std::span<const ExpressionPtr> a) {
-  return fixed_types(a, "TT", kBooleanType);
+    const std::size_t at = byte_of(text, n);
+    out = kLeft ? text.substr(0, at) : text.substr(at);
+    return true;
+  });
 }
 
 // Any type: coerce() would refuse, so the signature keeps the type and make_concat casts before.
@@ -237,22 +178,27 @@ Expected<Signature> concat_types(std::span<const ExpressionPtr> arguments) {
 }
 
 using Form = ScalarFunction::Form;
+constexpr auto kText = takes<"T", kTextType>;
+constexpr auto kTwoTexts = takes<"TT", kTextType>;
+constexpr auto kTest = takes<"TT", kBooleanType>;
 constexpr ScalarFunction kFunctions[] = {
-    {"lower", "lower(TEXT)", Form::kCall, 1, 1, types_text_to_text, case_kernel<ascii_lower>},
-    {"upper", "upper(TEXT)", Form::kCall, 1, 1, types_text_to_text, case_kernel<ascii_upper>},
-    {"length", "length(TEXT)", Form::kCall, 1, 1, text_length_types, length_kernel},
-    {"substr", "substr(TEXT, start[, length])", Form::kCall, 2, 3, substr_types, substr_kernel, nullptr,
-     true},
-    {"trim", "trim(TEXT[, characters])", Form::kCall, 1, 2, types_text_to_text, trim_kernel<true, true>},
-    {"ltrim", "ltrim(TEXT[, characters])", Form::kCall, 1, 2, types_text_to_text, trim_kernel<true, false>},
-    {"rtrim", "rtrim(TEXT[, characters])", Form::kCall, 1, 2, types_text_to_text, trim_kernel<false, true>},
-    {"replace", "replace(TEXT, from, to)", Form::kCall, 3, 3, types_text_to_text, replace_kernel},
-    {"split_part", "split_part(TEXT, delimiter, n)", Form::kCall, 3, 3, split_types, split_part_kernel,
+    {"lower", "lower(TEXT)", Form::kCall, 1, 1, kText, case_kernel<true>},
+    {"upper", "upper(TEXT)", Form::kCall, 1, 1, kText, case_kernel<false>},
+    {"length", "length(TEXT)", Form::kCall, 1, 1, takes<"T", kBigintType>, length_kernel},
+    {"octet_length", "octet_length(TEXT)", Form::kCall, 1, 1, takes<"T", kBigintType>, octet_length_kernel},
+    {"substr", "substr(TEXT, start[, length])", Form::kCall, 2, 3, takes<"TII", kTextType>, substr_kernel,
      nullptr, true},
+    {"left", "left(TEXT, n)", Form::kCall, 2, 2, takes<"TI", kTextType>, side_kernel<true>},
+    {"right", "right(TEXT, n)", Form::kCall, 2, 2, takes<"TI", kTextType>, side_kernel<false>},
+    {"trim", "trim(TEXT[, characters])", Form::kCall, 1, 2, kTwoTexts, trim_kernel<true, true>},
+    {"ltrim", "ltrim(TEXT[, characters])", Form::kCall, 1, 2, kTwoTexts, trim_kernel<true, false>},
+    {"rtrim", "rtrim(TEXT[, characters])", Form::kCall, 1, 2, kTwoTexts, trim_kernel<false, true>},
     {"concat", "concat(value, ...)", Form::kCall, 1, SIZE_MAX, concat_types, concat_kernel<true>},
     {"||", "TEXT || TEXT", Form::kInfix, 2, 2, concat_types, concat_kernel<false>},
-    {"starts_with", "starts_with(TEXT, TEXT)", Form::kCall, 2, 2, test_types, starts_with_kernel},
-    {"ends_with", "ends_with(TEXT, TEXT)", Form::kCall, 2, 2, test_types, ends_with_kernel},
+    {"starts_with", "starts_with(TEXT, TEXT)", Form::kCall, 2, 2, kTest, starts_with_kernel},
+    {"ends_with", "ends_with(TEXT, TEXT)", Form::kCall, 2, 2, kTest, ends_with_kernel},
+    {"strpos", "strpos(TEXT, part), position(part IN TEXT)", Form::kCall, 2, 2, takes<"TT", kBigintType>,
+     strpos_kernel},
 };
 
 }  // namespace

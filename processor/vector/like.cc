@@ -4,13 +4,6 @@
 
 namespace kappa::processor {
 
-char ascii_lower(char c) {
-  return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-}
-char ascii_upper(char c) {
-  return static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
-}
-
 std::optional<LikePattern> LikePattern::compile(std::string_view pattern, std::string_view escape,
                                                 bool ignore_case) {
   if (std::count_if(escape.begin(), escape.end(), starts_code_point) > 1) return std::nullopt;
@@ -44,6 +37,8 @@ bool LikePattern::same(char text, char pattern) const {
 }
 
 std::size_t LikePattern::match_at(const Piece& piece, std::string_view text, std::size_t at) const {
+  if (!piece.has_any && !ignore_case_)
+    return text.substr(at).starts_with(piece.bytes) ? at + piece.bytes.size() : std::string_view::npos;
   for (std::size_t i = 0; i < piece.bytes.size(); ++i) {
     if (at >= text.size()) return std::string_view::npos;
     if (piece.any[i]) {
@@ -73,6 +68,7 @@ std::size_t LikePattern::find(const Piece& piece, std::string_view text, std::si
 
 // Whether the text from `from` on ends with the piece.
 bool LikePattern::match_end(const Piece& piece, std::string_view text, std::size_t from) const {
+  if (!piece.has_any && !ignore_case_) return text.substr(from).ends_with(piece.bytes);
   // Walk back over as many code points as the piece has: literal bytes are part of code points too.
   std::size_t at = text.size();
   for (std::size_t i = piece.bytes.size(); i > 0; --i) {

@@ -40,7 +40,11 @@ class LikePattern {
 [[nodiscard]] inline bool starts_code_point(char c) {
   return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
 }
-[[nodiscard]] char ascii_lower(char c);
-[[nodiscard]] char ascii_upper(char c);
+[[nodiscard]] constexpr char ascii_lower(char c) {
+  return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+[[nodiscard]] constexpr char ascii_upper(char c) {
+  return static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+}
 
 }  // namespace kappa::processor

@@ -311,7 +311,6 @@ TEST_F(Compile, LaterConstructsAreNamedWithTheirPlace) {
       {"SELECT last(ms ORDER BY ts) FROM hits", 2008, 16, "ORDER BY inside"},
       {"SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) FROM hits", 2008, 29, "WITHIN GROUP"},
       {"SELECT stddev_pop(ms) FROM hits", 2008, 8, "stddev_pop"},
-      {"SELECT regexp_like(page, 'x') FROM hits", 2008, 8, "regexp_like"},
       {"SELECT page FROM hits WHERE page IN (SELECT page FROM by_page)", 2008, 34, "IN with a subquery"},
       {"CREATE VIEW v AS SELECT * FROM by_page", 2008, 32, "reads a view"},
       {"CREATE VIEW v AS SELECT page FROM hits ORDER BY ms", 2008, 49, "ORDER BY"},

@@ -148,7 +148,62 @@ TEST(Evaluate, VectorsEqualConstantsRowByRow) {
                                      "date_bin(INTERVAL '15 minutes', ts)",
                                      "ts + INTERVAL '1 day'",
                                      "ts - TIMESTAMP '2000-01-01'",
-                                     "to_char(ts, 'YYYY-MM-DD HH24:MI:SS')"};
+                                     "to_char(ts, 'YYYY-MM-DD HH24:MI:SS')",
+                                     "date_format(ts, 'yyyy-MM-dd HH:mm EEE')",
+                                     "date_format(ts, CASE WHEN f THEN 'yyyy' ELSE 'HH:mm' END)",
+                                     "date_bin(ts - TIMESTAMP '1980-01-01', ts)",
+                                     "date_bin(INTERVAL '7 hours', ts, TIMESTAMP '1980-01-01')",
+                                     "extract(hour FROM ts - TIMESTAMP '1980-01-01')",
+                                     "dayofweek(ts)",
+                                     "to_timestamp(x)",
+                                     "split_index(s, t, b)",
+                                     "split_index(s, ',', 1)",
+                                     "split_part(s, t, b)",
+                                     "regexp_like(s, '^.l*')",
+                                     "regexp_like(s, t, 'i')",
+                                     "s ~ t",
+                                     "s !~* 'A'",
+                                     "regexp_extract(s, '([a-z])(,)?', 2)",
+                                     "regexp_extract(s, t, 0)",
+                                     "regexp_replace(s, '[a-l]', '<\\&>', 'g')",
+                                     "regexp_replace(s, t, 'x')",
+                                     "regexp_count(s, t)",
+                                     "s LIKE t ESCAPE 'a'",
+                                     "s LIKE '%' ESCAPE t",
+                                     "substr(s, b)",
+                                     "left(s, b)",
+                                     "right(s, b)",
+                                     "lpad(s, 7, t)",
+                                     "rpad(s, b)",
+                                     "repeat(s, b)",
+                                     "reverse(s)",
+                                     "initcap(s)",
+                                     "translate(s, t, 'xyz')",
+                                     "trim(s, t)",
+                                     "concat_ws(t, s, a, s)",
+                                     "strpos(s, t)",
+                                     "octet_length(s)",
+                                     "ascii(s)",
+                                     "chr(a)",
+                                     "mod(a, b)",
+                                     "trunc(x)",
+                                     "trunc(x, 1)",
+                                     "trunc(p, b)",
+                                     "round(a, b)",
+                                     "round(p, b)",
+                                     "x ^ 2",
+                                     "log(x)",
+                                     "cbrt(x)",
+                                     "sin(x)",
+                                     "atan2(x, b)",
+                                     "hour(ts) + hour(ts) * hour(ts)",
+                                     "CASE WHEN s IN ('a') THEN s IN ('a') ELSE s IN ('b') END",
+                                     "CAST(s AS BOOLEAN)",
+                                     "CAST(s AS DOUBLE)",
+                                     "CAST(x AS TEXT)",
+                                     "CAST(p AS TEXT)",
+                                     "CAST(a AS NUMERIC(12,3))",
+                                     "CAST(a AS TIMESTAMP)"};
   for (const char* text : expressions) {
     auto statement = compile(std::string("SELECT ") + text + " FROM r", catalog);
     ASSERT_TRUE(statement.has_value()) << text << "\n" << to_string(statement.error());
@@ -365,7 +420,7 @@ TEST(Functions, TextByCodePoints) {
 
 // Found by fuzzing: the day of the least timestamp was computed through a multiple below the least integer.
 TEST(Functions, TimeAtTheEndsOfTheRange) {
-  const std::string least = 
+  const std::string least =
       "(TIMESTAMP '1970-01-01' - INTERVAL '106751991 days 14454 seconds' - INTERVAL '775808 microseconds')";
   EXPECT_EQ(text_of("year(" + least + ")"), "-290308");
   EXPECT_EQ(text_of("month(" + least + ")"), "12");
