@@ -25,6 +25,14 @@ inline Dual same(std::string text) {
   return {text, text};
 }
 
+// Stands in Kappa's text after the name of a stream in FROM: " AS OF OFFSET n" in a SELECT, nothing in a
+// view.
+inline constexpr char kAsOfMark = '\x01';
+inline std::string without_marks(std::string text) {
+  std::erase(text, kAsOfMark);
+  return text;
+}
+
 // Types as the grammar sees them. kHuge is what sum(BIGINT) gives.
 enum class Kind : std::uint8_t { kBoolean, kInteger, kDouble, kText, kTime, kHuge };
 inline constexpr Kind kKinds[] = {Kind::kBoolean, Kind::kInteger, Kind::kDouble, Kind::kText, Kind::kTime};

@@ -28,6 +28,7 @@ EventSource::EventSource(Random& random, const Schema& schema) : random_(random)
                                                 951'782'400'000};
   clock_ms_ = random.pick(starts);
   step_ms_ = random.pick(std::vector<std::int64_t>{100, 250, 1000, 7000});
+  run_ = random.pick(std::vector<std::size_t>{1, 2, 20, 400});
 }
 
 EventSource::Json EventSource::time_value() {
@@ -266,7 +267,8 @@ std::string EventSource::event_text(const Topic& topic, const std::vector<Json>&
 
 Event EventSource::next() {
   Event event;
-  event.topic = random_.below(schema_.topics.size());
+  if (random_.one_in(run_)) topic_ = random_.below(schema_.topics.size());
+  event.topic = topic_;
   event.rows.resize(schema_.streams.size());
   if (!random_.one_in(4)) clock_ms_ += step_ms_ * random_.between(0, random_.one_in(12) ? 40 : 2);
   if (random_.one_in(60)) {

@@ -28,6 +28,7 @@ class EventSource {
  public:
   // Both are borrowed.
   EventSource(Random& random, const Schema& schema);
+  // Events keep their topic for a while, so that batches of many exist.
   Event next();
 
  private:
@@ -43,6 +44,8 @@ class EventSource {
   const Schema& schema_;
   std::int64_t clock_ms_;
   std::int64_t step_ms_;
+  std::size_t topic_ = 0;
+  std::size_t run_;  // One in so many events changes the topic.
 };
 
 }  // namespace kappa::oracle

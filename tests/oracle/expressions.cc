@@ -247,6 +247,24 @@ Term Expressions::like(int depth) {
     note("expr.like_escape");
     return {wrap("(", a.text, " LIKE '%!%%' ESCAPE '!')"), Kind::kBoolean, 1, true};
   }
+  if (random_.one_in(5)) {
+    note("expr.ilike");
+    const std::string ilike = quoted(pattern);
+    return {{"(" + a.text.kappa + " ILIKE " + ilike + ")",
+             "(lower(" + a.text.sqlite + ") LIKE lower(" + ilike + "))"},
+            Kind::kBoolean,
+            1,
+            true};
+  }
+  if (random_.one_in(5)) {
+    note("fn.starts_with");
+    const std::string prefix = quoted(random_.pick({"a", "", "\xc3\xa9", "ab"}));
+    return {{"starts_with(" + a.text.kappa + ", " + prefix + ")",
+             "(substr(" + a.text.sqlite + ", 1, length(" + prefix + ")) = " + prefix + ")"},
+            Kind::kBoolean,
+            1,
+            true};
+  }
   return {wrap("(", a.text, random_.pick({" LIKE ", " NOT LIKE "}) + quoted(pattern) + ")"), Kind::kBoolean,
           1, true};
 }

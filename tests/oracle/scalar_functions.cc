@@ -194,6 +194,15 @@ Term Expressions::time(int depth) {
     case 0: return conditional(Kind::kTime, depth);
     case 1: {
       note("fn.date_trunc");
+      if (random_.one_in(3)) {
+        note("fn.date_trunc_calendar");
+        const std::string unit = random_.pick({"week", "month", "year"});
+        const Dual x = leaf(Kind::kTime).text;
+        return {{"date_trunc('" + unit + "', " + x.kappa + ")", "k_trunc('" + unit + "', " + x.sqlite + ")"},
+                Kind::kTime,
+                0,
+                true};
+      }
       const Unit unit = kUnits[random_.below(std::size(kUnits))];
       const Dual a = leaf(Kind::kTime).text;
       return {

@@ -32,10 +32,10 @@ std::optional<Failure> run(const Scenario& scenario, const Way& way) {
     // What this version does not take cannot fail.
     if (!engine.execute(definition)) return std::nullopt;
   }
-  const std::string create = "CREATE MATERIALIZED VIEW v AS " + scenario.query.text.kappa;
+  const std::string create = "CREATE MATERIALIZED VIEW v AS " + without_marks(scenario.query.text.kappa);
   if (!way.view_after && !way.ad_hoc && !engine.execute(create)) return std::nullopt;
   SqliteOracle sqlite(*scenario.schema);
-  const std::string select = way.ad_hoc ? scenario.query.text.kappa : "SELECT * FROM v";
+  const std::string select = way.ad_hoc ? without_marks(scenario.query.text.kappa) : "SELECT * FROM v";
   std::size_t done = 0, batches = 0;
   while (done < scenario.events.size()) {
     std::vector<std::string> values;
@@ -103,7 +103,8 @@ std::string report(const Reproduction& reproduction) {
   text += "events:\n";
   for (const Event& event : scenario.events)
     text += "  " + scenario.schema->topics[event.topic].name + "  " + event.json + "\n";
-  text += "Kappa:\n  " + scenario.query.text.kappa + "\nSQLite:\n  " + scenario.query.text.sqlite + "\n";
+  text += "Kappa:\n  " + without_marks(scenario.query.text.kappa) + "\nSQLite:\n  " +
+          scenario.query.text.sqlite + "\n";
   text +=
       "after " + std::to_string(reproduction.failure.prefix) + " events:\n" + reproduction.failure.difference;
   text += "Kappa's answer:\n";
@@ -118,7 +119,7 @@ void save(const Reproduction& reproduction, const std::string& directory, const 
   NamedCase named;
   named.name = name;
   named.definitions = scenario.definitions;
-  named.select = scenario.query.text.kappa;
+  named.select = without_marks(scenario.query.text.kappa);
   named.oracle = scenario.query.text.sqlite;
   for (const Column& c : scenario.query.columns)
     named.approximate.push_back(c.kind == Kind::kDouble && !c.exact);

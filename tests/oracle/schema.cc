@@ -148,7 +148,7 @@ std::string Stream::sqlite_definition() const {
 
 Relation Stream::relation() const {
   Relation relation;
-  relation.text = {name, "(SELECT * FROM " + name + " WHERE _offset < ?1)"};
+  relation.text = {name + kAsOfMark, "(SELECT * FROM " + name + " WHERE _offset < ?1)"};
   for (const StreamColumn& c : columns) relation.columns.push_back(c.column);
   relation.stream = true;
   relation.event_time = event_time;

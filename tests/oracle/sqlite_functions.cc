@@ -136,6 +136,37 @@ void split(sqlite3_context* c, int, Values v) {
   give(c, rest.substr(0, rest.find(delimiter)));
 }
 
+// Days from 1970 to the first of a year, by the rule of leap years.
+std::int64_t days_before_year(std::int64_t year) {
+  const std::int64_t y = year - 1;
+  const auto floor_div = [](std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); };
+  return y * 365 + floor_div(y, 4) - floor_div(y, 100) + floor_div(y, 400) - 719162;
+}
+// unit, timestamp: the start of its week (Monday), month or year.
+void truncate(sqlite3_context* c, int, Values v) {
+  if (is_null(v[1])) return;
+  constexpr std::int64_t kDay = 86'400'000'000;
+  const std::int64_t ts = sqlite3_value_int64(v[1]);
+  std::int64_t day = ts / kDay - (ts % kDay < 0 ? 1 : 0);
+  const std::string unit = text_of(v[0]);
+  if (unit == "week") {
+    day -= ((day + 3) % 7 + 7) % 7;
+    return sqlite3_result_int64(c, day * kDay);
+  }
+  auto year = static_cast<std::int64_t>(std::floor(static_cast<double>(day) / 365.2425)) + 1970;
+  while (days_before_year(year) > day) --year;
+  while (days_before_year(year + 1) <= day) ++year;
+  std::int64_t start = days_before_year(year);
+  if (unit == "month") {
+    const bool leap = days_before_year(year + 1) - start == 366;
+    for (const int length : {31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}) {
+      if (day < start + length) break;
+      start += length;
+    }
+  }
+  sqlite3_result_int64(c, start * kDay);
+}
+
 // --- aggregates; the state is on the heap, its pointer in SQLite's context ---
 
 __extension__ typedef __int128 Wide;
@@ -258,6 +289,7 @@ void register_functions(sqlite3* db) {
   scalar("k_greatest", -1, extreme<1>);
   scalar("k_least", -1, extreme<-1>);
   scalar("k_split", 3, split);
+  scalar("k_trunc", 2, truncate);
   scalar("k_sqrt", 1, [](sqlite3_context* c, int, Values v) {
     if (!is_null(v[0]) && sqlite3_value_double(v[0]) >= 0)
       sqlite3_result_double(c, std::sqrt(sqlite3_value_double(v[0])));

@@ -42,14 +42,16 @@ class World {
 
   Outcome live() {
     EventSource source(random_, schema_);
-    const std::size_t count = 80 + random_.below(320);
+    // Now and then more than one chunk of vectors (2048 events), over which fewer queries are worth while.
+    large_ = random_.one_in(12);
+    const std::size_t count = large_ ? 2'500 + random_.below(2'500) : 80 + random_.below(320);
     while (events_.size() < count) events_.push_back(source.next());
     for (std::size_t i = 0; i < events_.size(); ++i) probe_.insert(events_[i], i + 1);
     if (!held(engine_.open(), "opening") || !define()) return std::move(outcome_);
     const std::size_t first = kViews - random_.below(kViews / 2);
-    while (views_.size() < first && make_view()) {
+    while (views_.size() < (large_ ? first / 2 : first) && make_view()) {
     }
-    for (std::size_t round = 0; round < kRounds && outcome_.problems.size() < kProblemsMax; ++round) {
+    for (std::size_t round = 0; round < rounds() && outcome_.problems.size() < kProblemsMax; ++round) {
       if (!append(round) || !disturb()) break;
       if (views_.size() < kViews && random_.one_in(2)) make_view();
       compare_all();
@@ -94,7 +96,8 @@ class World {
       Query query = grammar_.query();
       if (!only_.empty() && !query.productions.contains(only_)) continue;
       if (query.text.sqlite.size() > 20'000 || query.needs.size() > 8) continue;
-      const auto rows = probe_.query(query.text.sqlite, UINT32_MAX, 3'000, 3'000);
+      const auto rows =
+          probe_.query(query.text.sqlite, UINT32_MAX, large_ ? 10'000 : 3'000, large_ ? 6'000 : 3'000);
       probe_.forget();
       if (!rows || (rows->empty() && !random_.one_in(20))) continue;
       return query;
@@ -114,7 +117,7 @@ class World {
     View view;
     view.name = "v" + std::to_string(names_++);
     view.query = std::move(*query);
-    view.definition = "CREATE MATERIALIZED VIEW " + view.name + " AS " + view.query.text.kappa;
+    view.definition = "CREATE MATERIALIZED VIEW " + view.name + " AS " + without_marks(view.query.text.kappa);
     view.directory = std::to_string(engine_.end()) + "-";
     const auto made = execute(view.definition);
     if (!made) {
@@ -137,11 +140,14 @@ class World {
     return true;
   }
 
+  [[nodiscard]] std::size_t rounds() const { return large_ ? kRounds / 4 : kRounds; }
+
   bool append(std::size_t round) {
     const std::size_t left = events_.size() - done_;
     std::size_t count =
-        round + 1 == kRounds ? left : std::min(left, random_.below(2 * left / (kRounds - round) + 2));
-    const std::size_t batch = random_.pick(std::vector<std::size_t>{1, 2, 7, 50, 1000});
+        round + 1 == rounds() ? left : std::min(left, random_.below(2 * left / (rounds() - round) + 2));
+    const std::size_t batch = random_.pick(large_ ? std::vector<std::size_t>{200, 5000}
+                                                  : std::vector<std::size_t>{1, 2, 7, 50, 1000});
     while (count > 0) {
       // Events of one topic that follow each other, at most `batch`.
       std::vector<std::string> values;
@@ -187,12 +193,36 @@ class World {
 
   void compare_ad_hoc() {
     for (const View& view : views_)
-      compare(view.query, view.query.text.kappa, true, "the SELECT of " + view.name);
+      compare(view.query, without_marks(view.query.text.kappa), true, "the SELECT of " + view.name);
     // And reads of views: filters, groups and orders over what is stored.
     for (std::size_t i = 0; i < kViews && outcome_.problems.empty(); ++i) {
       const std::optional<Query> query = random_query();
-      if (query) compare(*query, query->text.kappa, true, "an ad-hoc SELECT");
+      if (query) compare(*query, without_marks(query->text.kappa), true, "an ad-hoc SELECT");
+      if (query && query->needs.empty() && !ends_.empty()) compare_as_of(*query);
     }
+  }
+
+  // The SELECT over the events below an offset, all its streams cut there.
+  void compare_as_of(const Query& query) {
+    if (query.productions.contains("tumble.table_function") ||
+        query.productions.contains("hop.table_function"))
+      return;
+    const std::uint64_t end = random_.pick(ends_);
+    std::string select;
+    for (const char c : query.text.kappa)
+      select += c == kAsOfMark ? " AS OF OFFSET " + std::to_string(end) : std::string(1, c);
+    auto answer = engine_.execute(select);
+    std::set<std::string> used = query.productions;
+    used.insert("as_of_offset");
+    if (!answer) {
+      outcome_.productions.refused(used, answer.error().message);
+      return;
+    }
+    auto expected = sqlite_.query(query.text.sqlite, end);
+    const std::string found = difference(answer->rows, *expected, query.columns);
+    ++outcome_.comparisons;
+    outcome_.productions.compared(used);
+    if (!found.empty()) problem("a SELECT " + select + "\n" + found + "SQLite:\n  " + query.text.sqlite);
   }
 
   // What was committed is a function of the log's prefix: the same bytes after this life, after a replay of
@@ -212,7 +242,8 @@ class World {
     same_states(*lived, engine_.digests(), "a replay");
     KappaEngine other({10, std::size_t{64} << 20});
     if (!held(other.open(), "opening")) return;
-    const std::size_t batch = random_.pick(std::vector<std::size_t>{1, 3, 1000});
+    const std::size_t batch =
+        random_.pick(large_ ? std::vector<std::size_t>{100, 5000} : std::vector<std::size_t>{1, 3, 1000});
     for (std::size_t at = 0; at < journal_.size();) {
       if (journal_[at].event == SIZE_MAX) {
         if (const auto made = other.execute(journal_[at].statement); !made) {
@@ -311,8 +342,8 @@ class World {
         save(*small, save_to_,
              "seed_" + std::to_string(seed_) + "_" + std::to_string(outcome_.problems.size()));
     } else {
-      text += "(not alone: it needs the whole world)\nKappa:\n  " + query.text.kappa + "\nSQLite:\n  " +
-              query.text.sqlite + "\n";
+      text += "(not alone: it needs the whole world)\nKappa:\n  " + without_marks(query.text.kappa) +
+              "\nSQLite:\n  " + query.text.sqlite + "\n";
       for (const auto& [name, definition] : definitions_) {
         if (std::ranges::find(query.needs, name) != query.needs.end()) text += "  " + definition + ";\n";
       }
@@ -351,6 +382,7 @@ class World {
   std::size_t done_ = 0;
   std::size_t names_ = 0;
   std::size_t refusals_ = 0;
+  bool large_ = false;
   Outcome outcome_;
 };
 
