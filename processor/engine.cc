@@ -12,6 +12,7 @@
 #include "processor/engine_impl.h"
 #include "processor/orphans.h"
 #include "processor/query.h"
+#include "processor/sql/plan_properties.h"
 
 namespace kappa::processor {
 namespace {
@@ -132,21 +133,22 @@ Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshn
 
 Expected<StatementResult> EngineImpl::select(const Select& statement, const Freshness& freshness, RowSink& sink,
                                              const std::atomic<bool>& cancelled) {
-  if (!statement.views.empty()) {
-    KAPPA_TRY(const ViewPtr view, find_view(statement.views.front()));
+  SelectInputs inputs{log_, {}, {}, {}, {}};
+  for (const Plan* scan : scans_of(*statement.plan)) {
+    if (scan->kind != PlanKind::kViewScan) continue;
+    const std::string version = scan->view_version == 0 ? "" : "@" + std::to_string(scan->view_version);
+    KAPPA_TRY(ViewPtr view, find_view(scan->view + version));
     if (freshness.fresh || freshness.at_least) KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
-    const std::uint64_t generation = view->generation();
-    auto result = query_view(statement, *view, sink, cancelled);
-    if (!result) check_damage(*view, generation, result.error());
-    return result;
+    inputs.views.push_back(std::move(view));
   }
-  if (!statement.streams.empty()) {
-    KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
-    Offset end = log_.durable_end();
-    if (statement.as_of_offset) end = std::min(end, Offset(*statement.as_of_offset));
-    return query_stream(statement, log_, end, sink, cancelled);
-  }
-  return query_values(statement, sink);
+  if (!statement.streams.empty()) KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
+  inputs.end = log_.durable_end();
+  if (statement.as_of_offset) inputs.end = std::min(inputs.end, Offset(*statement.as_of_offset));
+  if (pipeline_) inputs.hold_still = [this] { return pipeline_->hold_still(); };
+  inputs.failed = [this](LiveView& view, std::uint64_t generation, const Error& error) {
+    check_damage(view, generation, error);
+  };
+  return run_select(statement, inputs, sink, cancelled);
 }
 
 Expected<StatementResult> EngineImpl::show(const Show& statement, RowSink& sink) {

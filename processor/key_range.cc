@@ -65,6 +65,17 @@ void note(const Expression& conjunct, const std::vector<std::size_t>& columns, s
   }
 }
 
+// The conjuncts of the filters between `scan` and the first other node above it; false if `scan` is not below.
+bool collect_filters(const Plan& node, const Plan& scan, std::vector<const Expression*>& found) {
+  if (&node == &scan) return true;
+  const bool left = node.input && collect_filters(*node.input, scan, found);
+  if (!left && !(node.right && collect_filters(*node.right, scan, found))) return false;
+  const Plan* below = left ? node.input.get() : node.right.get();
+  while (below->kind == PlanKind::kFilter) below = below->input.get();
+  if (node.kind == PlanKind::kFilter && below == &scan) conjuncts(node.predicate, found);
+  return true;
+}
+
 void narrow(KeyRange& range, std::string from, std::optional<std::string> to) {
   range.from = std::max(range.from, std::move(from));
   if (to && (!range.to || *to < *range.to)) range.to = std::move(to);
@@ -85,18 +96,10 @@ std::vector<std::size_t> view_scan_columns(const Plan& scan) {
   return columns;
 }
 
-Expected<KeyPart> derive_key_part(const Plan& plan, const ViewPlan& view, const std::vector<std::size_t>& columns,
-                                  const ViewReader& reader) {
+Expected<KeyPart> derive_key_part(const Plan& plan, const Plan& scan, const ViewPlan& view,
+                                  const std::vector<std::size_t>& columns, const ViewReader& reader) {
   std::vector<const Expression*> found;
-  for (const Plan* node = &plan; node; node = node->input.get()) {
-    if (node->kind != PlanKind::kFilter) {
-      found.clear();  // Its columns are not the scan's.
-      if (node->kind == PlanKind::kViewScan) break;
-      continue;
-    }
-    conjuncts(node->predicate, found);
-    if (node->input->kind == PlanKind::kViewScan) break;
-  }
+  static_cast<void>(collect_filters(plan, scan, found));
   std::vector<Bounds> bounds(view.root->output.size());
   for (const Expression* conjunct : found) note(*conjunct, columns, bounds);
 

@@ -21,12 +21,12 @@ namespace kappa::processor {
 // Per output column of a kViewScan: index into the view's root columns.
 [[nodiscard]] std::vector<std::size_t> view_scan_columns(const Plan& scan);
 
-// `columns` is view_scan_columns() of the plan's scan. The filters directly above the scan count.
+// `columns` is view_scan_columns() of the scan. The filters directly above it count, wherever in the plan it is.
 struct KeyPart {
   KeyRange range;
   std::optional<std::string> point;  // Every key column is given: this key or nothing.
 };
-[[nodiscard]] Expected<KeyPart> derive_key_part(const Plan& plan, const ViewPlan& view,
+[[nodiscard]] Expected<KeyPart> derive_key_part(const Plan& plan, const Plan& scan, const ViewPlan& view,
                                                 const std::vector<std::size_t>& columns, const ViewReader& reader);
 
 }  // namespace kappa::processor

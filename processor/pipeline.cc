@@ -81,6 +81,11 @@ void Pipeline::report_damage(LiveView& view, std::uint64_t generation, const Err
   wake();
 }
 
+std::unique_lock<std::mutex> Pipeline::hold_still() {
+  const std::lock_guard next(gate_);
+  return std::unique_lock(still_);
+}
+
 void Pipeline::wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
                     Waiters::Ready ready) {
   const LiveView& waited = *view;
@@ -324,12 +329,15 @@ bool Pipeline::feed(Group& group, Offset limit) {
     }
     if (!*moved) break;
     any = true;
-    std::size_t scan = 0;
-    for (const auto& view : group.views) {
-      failed |= !view->apply(*group.source, scan);
-      scan += view->scans().size();
-      waiters_.check(*view);
+    {
+      const std::unique_lock<std::mutex> applying = hold_still();
+      std::size_t scan = 0;
+      for (const auto& view : group.views) {
+        failed |= !view->apply(*group.source, scan);
+        scan += view->scans().size();
+      }
     }
+    for (const auto& view : group.views) waiters_.check(*view);
   } while (!failed && group.position() < limit && Clock::now() < end && !blocked());
   if (failed) {
     const std::lock_guard lock(mutex_);

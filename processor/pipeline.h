@@ -48,6 +48,9 @@ class Pipeline {
   void report_damage(LiveView& view, std::uint64_t generation, const Error& error);
   // The check of a view's state ended: its commits may begin.
   void state_checked() { wake(); }
+  // Between two chunks: while the lock lives, no view moves, so that readers see views that are equally far at
+  // one offset. Any thread; to be held for moments.
+  [[nodiscard]] std::unique_lock<std::mutex> hold_still();
   // See Engine::wait; `target` is the applied offset to reach.
   void wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
             Waiters::Ready ready);
@@ -107,6 +110,11 @@ class Pipeline {
   Clock::time_point next_opening_;
   // When a read of the log that failed for want of a descriptor or of memory is tried again.
   std::optional<Clock::time_point> read_again_;
+
+  // hold_still(): the processor holds still_ while it applies a chunk. Who wants it next holds gate_, or the
+  // processor would have it again before anybody who sleeps for it.
+  std::mutex gate_;
+  std::mutex still_;
 
   std::atomic<bool> has_views_{true};                // Nobody to feed: the log need not wake us.
 

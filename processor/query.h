@@ -1,11 +1,14 @@
-// Running SELECT: over a view's snapshot, over a stream (a bounded replay of the log with the same
-// decode path as views), or over nothing. Each call runs on the caller's thread and touches no state
-// of the pipeline. Thread-safe.
+// Running SELECT, get and scan. Each call runs on the caller's thread and touches no state of the pipeline.
+// Thread-safe.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
+#include <vector>
 
 #include "log/log.h"
 #include "processor/engine.h"
@@ -18,13 +21,22 @@ namespace kappa::processor {
 // What a sort or an in-memory aggregate of one query may hold; above it the query fails (4010).
 inline constexpr std::size_t kQueryBytesMax = std::size_t{256} << 20;
 
-// Errors of all three: kClosed 4008 (cancelled), kTooLarge 4010, and those of the state or the log.
-[[nodiscard]] Expected<StatementResult> query_view(const Select& select, const LiveView& view, RowSink& sink,
+// What a SELECT reads beside its plan.
+struct SelectInputs {
+  log::Log& log;
+  Offset end;  // Events below it are read; at most the durable end.
+  // The view of each kViewScan, in the order of scans_of(plan).
+  std::vector<std::shared_ptr<LiveView>> views;
+  // Keeps the views from moving for as long as it lives; empty: nothing moves them.
+  std::function<std::unique_lock<std::mutex>()> hold_still;
+  // A read of a view failed with `error`; `generation` is that of the state that was read.
+  std::function<void(LiveView&, std::uint64_t generation, const Error& error)> failed;
+};
+// Any SELECT: streams are replayed, views read from snapshots of one moment; where both are read, events below
+// the views' (lowest) applied offset only. Errors: kClosed 4008 (cancelled), kTooLarge 4010, kUnsupported 2008,
+// and those of the state or the log.
+[[nodiscard]] Expected<StatementResult> run_select(const Select& select, const SelectInputs& inputs, RowSink& sink,
                                                    const std::atomic<bool>& cancelled);
-// `end`: events below it are read; at most the durable end.
-[[nodiscard]] Expected<StatementResult> query_stream(const Select& select, log::Log& log, Offset end, RowSink& sink,
-                                                     const std::atomic<bool>& cancelled);
-[[nodiscard]] Expected<StatementResult> query_values(const Select& select, RowSink& sink);
 
 // Point read by the full key. kInvalid 2011 names the key columns when the key's shape is wrong.
 [[nodiscard]] Expected<Engine::GetResult> get_row(const LiveView& view, const KeyRequest& key);
