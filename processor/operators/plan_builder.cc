@@ -3,6 +3,7 @@
 
 #include "processor/operators/filter.h"
 #include "processor/operators/hop.h"
+#include "processor/operators/join.h"
 #include "processor/operators/top_k.h"
 #include "processor/operators/union.h"
 
@@ -57,7 +58,7 @@ Status PlanBuilder::build(const Plan& plan, Operator& out) {
       return {};
     }
     case PlanKind::kSort: return not_yet("ORDER BY here");
-    case PlanKind::kJoin: return not_yet("JOIN");
+    case PlanKind::kJoin: return build_join(plan, out);
     case PlanKind::kTopK: {
       const bool append_only = properties(*plan.input).append_only;
       KAPPA_TRY(const TableId table, new_table());
@@ -66,6 +67,35 @@ Status PlanBuilder::build(const Plan& plan, Operator& out) {
       return add(std::make_unique<TopKTableOperator>(plan, append_only, store_, table), *plan.input, out);
     }
   }
+  return {};
+}
+
+Status PlanBuilder::build_join(const Plan& plan, Operator& out) {
+  const PlanProperties left = properties(*plan.input);
+  const PlanProperties right = properties(*plan.right);
+  if (plan.join.match == Join::Match::kAsOfTime) return not_yet("ASOF JOIN");
+  if (plan.join.match == Join::Match::kAsOfOffset && !left.append_only) {
+    return fail(ErrorCode::kUnsupported, 2008, "FOR SYSTEM_TIME AS OF _offset needs a left input that is never taken back",
+                "join the stream itself, then aggregate");
+  }
+  const bool timed = JoinOperator::is_timed(plan);
+  const auto form = [&](const Plan& input, PlanProperties properties, const std::vector<ExpressionPtr>& keys) {
+    if (timed) return JoinSide::Form::kOrdered;
+    if (properties.append_only && properties.log_ordered) return JoinSide::Form::kList;
+    return is_unique_on(input, keys) ? JoinSide::Form::kUnique : JoinSide::Form::kOrdered;
+  };
+  JoinOperator::Tables tables;
+  KAPPA_TRY(tables.left, new_table());
+  KAPPA_TRY(tables.right, new_table());
+  KAPPA_TRY(tables.matches, new_table());
+  auto made = std::make_unique<JoinOperator>(plan,
+                                             JoinOperator::Forms{form(*plan.input, left, plan.join.left_keys),
+                                                                 form(*plan.right, right, plan.join.right_keys)},
+                                             store_, tables);
+  made->set_next(&out);
+  KAPPA_CHECK_OK(build(*plan.input, *made));
+  KAPPA_CHECK_OK(build(*plan.right, made->right()));
+  flow_.adopt(std::move(made));
   return {};
 }
 

@@ -39,6 +39,7 @@ class PlanBuilder {
   template <class T>
   [[nodiscard]] Status add(std::unique_ptr<T> made, const Plan& input, Operator& out);
   [[nodiscard]] Status build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options);
+  [[nodiscard]] Status build_join(const Plan& plan, Operator& out);
   [[nodiscard]] Expected<TableId> new_table();
 
   Dataflow& flow_;

@@ -58,7 +58,84 @@ unsigned assign_turns(const Plan& plan, unsigned least, std::vector<unsigned>& t
   return end;
 }
 
+using ColumnSet = std::vector<std::size_t>;
+
+bool is_plain(const ExpressionPtr& expression) { return expression->kind == ExpressionKind::kColumn; }
+
+// The columns among the expressions.
+ColumnSet plain_columns(const std::vector<ExpressionPtr>& expressions) {
+  ColumnSet columns;
+  for (const ExpressionPtr& expression : expressions) {
+    if (is_plain(expression)) columns.push_back(expression->column);
+  }
+  return columns;
+}
+
+bool holds_one_of(const ColumnSet& columns, const std::vector<ColumnSet>& keys) {
+  return std::ranges::any_of(keys, [&](const ColumnSet& key) {
+    return std::ranges::all_of(key, [&](std::size_t column) { return std::ranges::count(columns, column) > 0; });
+  });
+}
+
+// Sets of columns of which no two rows have the same values. Not all of them.
+std::vector<ColumnSet> unique_keys(const Plan& plan) {
+  switch (plan.kind) {
+    case PlanKind::kStreamScan: {
+      std::vector<ColumnSet> keys;
+      const std::size_t named = plan.stream ? plan.stream->columns.size() + plan.stream->hidden.size() : 0;
+      for (std::size_t i = 0; plan.stream && i < plan.stream_columns.size(); ++i) {
+        if (plan.stream_columns[i] == named + static_cast<std::size_t>(Pseudo::kOffset)) keys.push_back({i});
+      }
+      return keys;
+    }
+    case PlanKind::kValues: return {ColumnSet{}};
+    case PlanKind::kFilter: return unique_keys(*plan.input);
+    case PlanKind::kProject: {
+      std::vector<ColumnSet> keys;
+      for (const ColumnSet& key : unique_keys(*plan.input)) {
+        ColumnSet mapped;
+        for (const std::size_t column : key) {
+          for (std::size_t i = 0; i < plan.expressions.size(); ++i) {
+            if (!is_plain(plan.expressions[i]) || plan.expressions[i]->column != column) continue;
+            mapped.push_back(i);
+            break;
+          }
+        }
+        if (mapped.size() == key.size()) keys.push_back(std::move(mapped));
+      }
+      return keys;
+    }
+    case PlanKind::kAggregate: {
+      ColumnSet key(plan.group_keys.size());
+      std::iota(key.begin(), key.end(), std::size_t{0});
+      return {std::move(key)};
+    }
+    case PlanKind::kTopK: {
+      std::vector<ColumnSet> keys = unique_keys(*plan.input);
+      ColumnSet partition = plain_columns(plan.top_k.partition);
+      const bool one = plan.top_k.function == RankFunction::kRowNumber && plan.top_k.limit == 1;
+      if (one && partition.size() == plan.top_k.partition.size()) keys.push_back(std::move(partition));
+      return keys;
+    }
+    case PlanKind::kJoin: {
+      // A left row stays one row where it meets one right row at most.
+      if (plan.join.match == Join::Match::kAsOfTime || is_unique_on(*plan.right, plan.join.right_keys))
+        return unique_keys(*plan.input);
+      return {};
+    }
+    case PlanKind::kViewScan:
+    case PlanKind::kSort:
+    case PlanKind::kWindow:
+    case PlanKind::kUnion: return {};
+  }
+  return {};
+}
+
 }  // namespace
+
+bool is_unique_on(const Plan& plan, const std::vector<ExpressionPtr>& expressions) {
+  return holds_one_of(plain_columns(expressions), unique_keys(plan));
+}
 
 PlanProperties properties_of(const Plan& plan, PlanSetting setting) {
   PlanProperties below;

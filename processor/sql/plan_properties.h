@@ -22,6 +22,9 @@ struct PlanSetting {
 };
 [[nodiscard]] PlanProperties properties_of(const Plan& plan, PlanSetting setting = {});
 
+// Whether the plan never has two rows at rest for which all of the expressions (over its output) are equal.
+[[nodiscard]] bool is_unique_on(const Plan& plan, const std::vector<ExpressionPtr>& expressions);
+
 // The scans (kStreamScan, kViewScan, kValues) of a plan, left to right, each occurrence once: the order of
 // Dataflow's heads.
 [[nodiscard]] std::vector<const Plan*> scans_of(const Plan& plan);

@@ -208,6 +208,16 @@ inline PlanPtr top_k_plan(PlanPtr input, TopK top_k) {
   plan->top_k = std::move(top_k);
   return plan;
 }
+inline PlanPtr join_plan(PlanPtr left, PlanPtr right, Join join) {
+  auto plan = std::make_shared<Plan>();
+  plan->kind = PlanKind::kJoin;
+  plan->output = left->output;
+  plan->output.insert(plan->output.end(), right->output.begin(), right->output.end());
+  plan->input = std::move(left);
+  plan->right = std::move(right);
+  plan->join = std::move(join);
+  return plan;
+}
 inline Type aggregate_type(const std::string& function, const ExpressionPtr& argument) {
   if (function == "count") return kBigintType;
   if (function == "avg") return kDoubleType;

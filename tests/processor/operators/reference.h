@@ -178,6 +178,47 @@ inline std::vector<Row> reference_top_k(const Plan& plan, const std::vector<Row>
   return result;
 }
 
+inline bool reference_matches(const Plan& plan, const Row& left, const Row& right) {
+  const Join& join = plan.join;
+  const std::vector<Column>& left_columns = plan.input->output;
+  const std::vector<Column>& right_columns = plan.right->output;
+  for (std::size_t i = 0; i < join.left_keys.size(); ++i) {
+    const Value x = evaluate_row(join.left_keys[i], left, left_columns);
+    const Value y = evaluate_row(join.right_keys[i], right, right_columns);
+    if (x.is_null() || y.is_null() || compare(x, y) != 0) return false;
+  }
+  if (join.left_time && (join.lower || join.upper)) {
+    const Value x = evaluate_row(join.left_time, left, left_columns);
+    const Value y = evaluate_row(join.right_time, right, right_columns);
+    if (x.is_null() || y.is_null()) return false;
+    const std::int64_t difference = y.as_int64() - x.as_int64();
+    if (join.lower && difference < *join.lower) return false;
+    if (join.upper && difference > *join.upper) return false;
+  }
+  if (!join.residual) return true;
+  Row both = left;
+  both.insert(both.end(), right.begin(), right.end());
+  return is_true(evaluate_row(join.residual, both, plan.output));
+}
+
+inline std::vector<Row> reference_join(const Plan& plan, const std::vector<Row>& lefts,
+                                       const std::vector<Row>& rights) {
+  std::vector<Row> result;
+  for (const Row& left : lefts) {
+    bool found = false;
+    for (const Row& right : rights) {
+      if (!reference_matches(plan, left, right)) continue;
+      found = true;
+      Row& out = result.emplace_back(left);
+      out.insert(out.end(), right.begin(), right.end());
+    }
+    if (found || !plan.join.left_outer) continue;
+    Row& out = result.emplace_back(left);
+    for (const Column& column : plan.right->output) out.push_back(Value::null(column.type));
+  }
+  return result;
+}
+
 // The rows that a whole plan gives over the rows of its scans; no order but that of groups.
 inline std::vector<Row> reference_plan(const Plan& plan, const Sources& sources) {
   if (!plan.input) return sources.at(&plan);
@@ -198,6 +239,7 @@ inline std::vector<Row> reference_plan(const Plan& plan, const Sources& sources)
       return result;
     case PlanKind::kAggregate: return reference_groups(plan, rows);
     case PlanKind::kWindow: return reference_hop(plan, rows);
+    case PlanKind::kJoin: return reference_join(plan, rows, reference_plan(*plan.right, sources));
     case PlanKind::kTopK: return reference_top_k(plan, rows);
     case PlanKind::kUnion: {
       const std::vector<Row> right = reference_plan(*plan.right, sources);
