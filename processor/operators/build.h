@@ -71,9 +71,6 @@ class QueryRun {
                                                               std::size_t memory_bytes_max,
                                                               std::function<bool(std::vector<Row>)> emit);
 
-// The scan (kStreamScan, kViewScan or kValues) at the bottom of a plan that has one.
-[[nodiscard]] const Plan& scan_of(const Plan& plan);
-
 // A state that lives in memory only, for bounded queries and tests. Same contract; commit() and
 // freeze() do nothing.
 [[nodiscard]] std::unique_ptr<StateStore> make_memory_state();

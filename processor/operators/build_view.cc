@@ -10,8 +10,6 @@
 
 namespace kappa::processor {
 
-const Plan& scan_of(const Plan& plan) { return *scans_of(plan).front(); }
-
 Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
                                std::uint64_t& row_count, Operator* sink) {
   static constexpr TableId kRowsTable = 0;
