@@ -2,6 +2,7 @@
 #include "processor/operators/join_side.h"
 
 #include "processor/operators/aggregates/group_layout.h"
+#include "processor/operators/big_endian.h"
 #include "processor/operators/row_codec.h"
 #include "processor/state/hash.h"
 #include "processor/state/key_encoding.h"
@@ -11,14 +12,6 @@ namespace {
 
 // A full chunk fits a page of the tree beside others.
 constexpr std::size_t kChunkBytes = 1024;
-
-template <class T>
-void append_big_endian(std::string& out, T value) {
-  char bytes[sizeof value];
-  for (std::size_t i = 0; i < sizeof value; ++i) bytes[i] = static_cast<char>(value >> (8 * (sizeof value - 1 - i)));
-  out.append(bytes, sizeof value);
-}
-std::uint64_t ordered(std::int64_t time) { return static_cast<std::uint64_t>(time) ^ (std::uint64_t{1} << 63); }
 
 }  // namespace
 
@@ -35,7 +28,7 @@ std::string_view JoinSide::chunk_key(std::string_view key, std::uint32_t chunk) 
 
 std::string_view JoinSide::row_key(std::string_view key, std::int64_t time, std::string_view row) {
   key_.assign(key);
-  if (timed_) append_big_endian(key_, ordered(time));
+  if (timed_) append_time(key_, time);
   append_big_endian(key_, std::uint64_t{XXH3_64bits(row.data(), row.size())});
   return key_;
 }
@@ -109,8 +102,8 @@ KeyRange JoinSide::range_of(std::string_view key, Times times) const {
   KeyRange range{std::string(key), std::nullopt};
   std::string to(key);
   if (timed_) {
-    append_big_endian(range.from, ordered(times.from));
-    append_big_endian(to, ordered(times.to));
+    append_time(range.from, times.from);
+    append_time(to, times.to);
   }
   if (to = key_after_prefix(to); !to.empty()) range.to = std::move(to);
   return range;

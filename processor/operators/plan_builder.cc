@@ -1,9 +1,11 @@
 // See plan_builder.h.
 #include "processor/operators/plan_builder.h"
 
+#include "processor/operators/asof_join.h"
 #include "processor/operators/filter.h"
 #include "processor/operators/hop.h"
 #include "processor/operators/join.h"
+#include "processor/operators/session.h"
 #include "processor/operators/top_k.h"
 #include "processor/operators/union.h"
 
@@ -23,6 +25,15 @@ Expected<TableId> PlanBuilder::new_table() {
     return fail(ErrorCode::kTooLarge, 2009, "the view needs too many tables of state", "split it into several views");
   }
   return next_table_++;
+}
+
+template <class T>
+Status PlanBuilder::add_join(std::unique_ptr<T> made, const Plan& plan, Operator& out) {
+  made->set_next(&out);
+  KAPPA_CHECK_OK(build(*plan.input, *made));
+  KAPPA_CHECK_OK(build(*plan.right, made->right()));
+  flow_.adopt(std::move(made));
+  return {};
 }
 
 template <class T>
@@ -48,7 +59,10 @@ Status PlanBuilder::build(const Plan& plan, Operator& out) {
     }
     case PlanKind::kWindow:
       if (plan.window.kind == Window::Kind::kHop) return add(std::make_unique<HopOperator>(plan), *plan.input, out);
-      return not_yet("SESSION");
+      {
+        KAPPA_TRY(const TableId table, new_table());
+        return add(std::make_unique<SessionOperator>(plan, store_, table), *plan.input, out);
+      }
     case PlanKind::kUnion: {
       auto made = std::make_unique<UnionOperator>();
       made->set_next(&out);
@@ -73,7 +87,12 @@ Status PlanBuilder::build(const Plan& plan, Operator& out) {
 Status PlanBuilder::build_join(const Plan& plan, Operator& out) {
   const PlanProperties left = properties(*plan.input);
   const PlanProperties right = properties(*plan.right);
-  if (plan.join.match == Join::Match::kAsOfTime) return not_yet("ASOF JOIN");
+  if (plan.join.match == Join::Match::kAsOfTime) {
+    AsOfJoinOperator::Tables tables;
+    KAPPA_TRY(tables.left, new_table());
+    KAPPA_TRY(tables.right, new_table());
+    return add_join(std::make_unique<AsOfJoinOperator>(plan, store_, tables), plan, out);
+  }
   if (plan.join.match == Join::Match::kAsOfOffset && !left.append_only) {
     return fail(ErrorCode::kUnsupported, 2008, "FOR SYSTEM_TIME AS OF _offset needs a left input that is never taken back",
                 "join the stream itself, then aggregate");
@@ -88,15 +107,9 @@ Status PlanBuilder::build_join(const Plan& plan, Operator& out) {
   KAPPA_TRY(tables.left, new_table());
   KAPPA_TRY(tables.right, new_table());
   KAPPA_TRY(tables.matches, new_table());
-  auto made = std::make_unique<JoinOperator>(plan,
-                                             JoinOperator::Forms{form(*plan.input, left, plan.join.left_keys),
-                                                                 form(*plan.right, right, plan.join.right_keys)},
-                                             store_, tables);
-  made->set_next(&out);
-  KAPPA_CHECK_OK(build(*plan.input, *made));
-  KAPPA_CHECK_OK(build(*plan.right, made->right()));
-  flow_.adopt(std::move(made));
-  return {};
+  const JoinOperator::Forms forms{form(*plan.input, left, plan.join.left_keys),
+                                  form(*plan.right, right, plan.join.right_keys)};
+  return add_join(std::make_unique<JoinOperator>(plan, forms, store_, tables), plan, out);
 }
 
 Status PlanBuilder::build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options) {

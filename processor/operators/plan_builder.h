@@ -37,6 +37,8 @@ class PlanBuilder {
 
  private:
   template <class T>
+  [[nodiscard]] Status add_join(std::unique_ptr<T> made, const Plan& plan, Operator& out);
+  template <class T>
   [[nodiscard]] Status add(std::unique_ptr<T> made, const Plan& input, Operator& out);
   [[nodiscard]] Status build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options);
   [[nodiscard]] Status build_join(const Plan& plan, Operator& out);

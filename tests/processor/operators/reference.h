@@ -201,8 +201,43 @@ inline bool reference_matches(const Plan& plan, const Row& left, const Row& righ
   return is_true(evaluate_row(join.residual, both, plan.output));
 }
 
+// The right row that is valid at the left row's time.
+inline std::vector<Row> reference_asof(const Plan& plan, const std::vector<Row>& lefts, const std::vector<Row>& rights) {
+  const Join& join = plan.join;
+  std::vector<Row> result;
+  for (const Row& left : lefts) {
+    const Value at = evaluate_row(join.left_time, left, plan.input->output);
+    const Row* best = nullptr;
+    Row best_place;
+    for (const Row& right : rights) {
+      Row place = {evaluate_row(join.right_time, right, plan.right->output)};
+      if (at.is_null() || place[0].is_null()) continue;
+      if (join.strict ? compare(place[0], at) >= 0 : compare(place[0], at) > 0) continue;
+      bool equal = true;
+      for (std::size_t i = 0; i < join.left_keys.size(); ++i) {
+        const Value x = evaluate_row(join.left_keys[i], left, plan.input->output);
+        const Value y = evaluate_row(join.right_keys[i], right, plan.right->output);
+        equal = equal && !x.is_null() && !y.is_null() && compare(x, y) == 0;
+      }
+      if (!equal) continue;
+      for (const ExpressionPtr& e : join.right_order) place.push_back(evaluate_row(e, right, plan.right->output));
+      if (best != nullptr && !RowLess{}(best_place, place)) continue;
+      best = &right;
+      best_place = place;
+    }
+    if (best != nullptr && join.right_deleted && is_true(evaluate_row(join.right_deleted, *best, plan.right->output)))
+      best = nullptr;
+    if (best == nullptr && !join.left_outer) continue;
+    Row& out = result.emplace_back(left);
+    for (std::size_t i = 0; i < plan.right->output.size(); ++i)
+      out.push_back(best != nullptr ? (*best)[i] : Value::null(plan.right->output[i].type));
+  }
+  return result;
+}
+
 inline std::vector<Row> reference_join(const Plan& plan, const std::vector<Row>& lefts,
                                        const std::vector<Row>& rights) {
+  if (plan.join.match == Join::Match::kAsOfTime) return reference_asof(plan, lefts, rights);
   std::vector<Row> result;
   for (const Row& left : lefts) {
     bool found = false;
@@ -215,6 +250,33 @@ inline std::vector<Row> reference_join(const Plan& plan, const std::vector<Row>&
     if (found || !plan.join.left_outer) continue;
     Row& out = result.emplace_back(left);
     for (const Column& column : plan.right->output) out.push_back(Value::null(column.type));
+  }
+  return result;
+}
+
+inline std::vector<Row> reference_session(const Plan& plan, const std::vector<Row>& rows) {
+  const std::vector<Column>& columns = plan.input->output;
+  std::map<Row, std::vector<std::pair<std::int64_t, Row>>, RowLess> partitions;
+  for (const Row& row : rows) {
+    const Value time = evaluate_row(plan.window.time, row, columns);
+    if (time.is_null()) continue;
+    Row key;
+    for (const ExpressionPtr& e : plan.window.partition) key.push_back(evaluate_row(e, row, columns));
+    partitions[key].emplace_back(time.as_int64(), row);
+  }
+  std::vector<Row> result;
+  for (auto& [key, members] : partitions) {
+    std::ranges::stable_sort(members, [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (std::size_t i = 0; i < members.size();) {
+      std::size_t end = i + 1;
+      while (end < members.size() && members[end].first - members[end - 1].first <= plan.window.gap_micros) ++end;
+      const std::int64_t start = members[i].first;
+      for (; i < end; ++i) {
+        Row& out = result.emplace_back(members[i].second);
+        out.push_back(Value::timestamp(start));
+        out.push_back(Value::timestamp(members[end - 1].first + plan.window.gap_micros));
+      }
+    }
   }
   return result;
 }
@@ -238,7 +300,8 @@ inline std::vector<Row> reference_plan(const Plan& plan, const Sources& sources)
       }
       return result;
     case PlanKind::kAggregate: return reference_groups(plan, rows);
-    case PlanKind::kWindow: return reference_hop(plan, rows);
+    case PlanKind::kWindow:
+      return plan.window.kind == Window::Kind::kHop ? reference_hop(plan, rows) : reference_session(plan, rows);
     case PlanKind::kJoin: return reference_join(plan, rows, reference_plan(*plan.right, sources));
     case PlanKind::kTopK: return reference_top_k(plan, rows);
     case PlanKind::kUnion: {
