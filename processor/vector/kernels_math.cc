@@ -1,6 +1,7 @@
 // abs, sign, round, trunc, floor, ceil, power, sqrt, cbrt, ln, log, exp, pi. round goes half away from zero
 // for every type; results that are not finite are NULL.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numbers>
 
@@ -124,13 +125,45 @@ void whole_kernel(KernelCall& call) {
   }
 }
 
-// Cuts a double behind `moved`, which is a * unit or a / unit and may be rounded to the next whole number.
-double cut_real(double a, double moved, const auto& back) {
+// Cuts a double behind `moved`, which is it with the point moved, and may be rounded to the next whole
+// number.
+double cut_moved(double a, double moved, const auto& back) {
   const double whole = std::trunc(moved);
-  const double next = whole + (a < 0 ? -1 : 1);
-  if (std::fabs(back(next)) <= std::fabs(a)) return back(next);
-  if (std::fabs(back(whole)) > std::fabs(a)) return back(whole - (a < 0 ? -1 : 1));
-  return back(whole);
+  const double one = a < 0 ? -1 : 1;
+  if (std::fabs(back(whole + one)) <= std::fabs(a)) return back(whole + one);
+  return back(std::fabs(back(whole)) > std::fabs(a) ? whole - one : whole);
+}
+
+// Rounds the shortest decimal text of `a`, half away from zero; `back` moves the point back.
+double round_decimal(double a, std::int64_t digits, const auto& back) {
+  char buffer[32];
+  const char* const end =
+      std::to_chars(buffer, buffer + sizeof buffer, std::fabs(a), std::chars_format::scientific).ptr;
+  const std::string_view text(buffer, static_cast<std::size_t>(end - buffer));  // d.ddde+xx
+  const std::size_t mark = text.find('e');
+  int exponent = 0;
+  std::from_chars(text.data() + mark + (text[mark + 1] == '+' ? 2 : 1), end, exponent);
+  const std::int64_t kept = exponent + digits + 1;  // Digits in front of the place.
+  if (kept < 0) return 0;
+  std::int64_t whole = 0;
+  std::int64_t number = 0;
+  for (std::size_t i = 0; i < mark; ++i) {
+    if (text[i] == '.') continue;
+    if (number++ == kept)
+      return std::copysign(back(static_cast<double>(whole + (text[i] >= '5' ? 1 : 0))), a);
+    whole = whole * 10 + (text[i] - '0');
+  }
+  return a;  // Nothing behind the place.
+}
+
+// Rounds what `a` is written as, half away from zero: 1.005 to two digits is 1.01, though the double is a
+// little less. `moved` is `a` with the point moved, rounded to a double: only near a half is that too rough.
+double round_moved(double a, double moved, std::int64_t digits, const auto& back) {
+  const double size = std::fabs(moved);
+  const double whole = std::trunc(size);
+  const double part = size - whole;
+  if (std::fabs(part - 0.5) <= 4 * size * 0x1p-52) return round_decimal(a, digits, back);
+  return std::copysign(back(part > 0.5 ? whole + 1 : whole), moved);
 }
 
 // round(value, digits), trunc(value, digits); digits below zero stand for tens, hundreds...
@@ -146,7 +179,7 @@ void digits_kernel(KernelCall& call) {
       // Doubles from 2^52 on have no fraction: nothing to round.
       if (!(std::fabs(moved) < 0x1p52)) return true;
       const auto back = [&](double whole) { return digits < 0 ? whole * unit : whole / unit; };
-      out = toward == Toward::kZero ? cut_real(a, moved, back) : back(std::round(moved));
+      out = toward == Toward::kZero ? cut_moved(a, moved, back) : round_moved(a, moved, digits, back);
       return std::isfinite(out);
     });
   }

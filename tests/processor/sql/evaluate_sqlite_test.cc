@@ -2,47 +2,12 @@
 // semantics SQLite shares (three-valued logic, integer arithmetic in range, comparisons, CASE,
 // COALESCE, IN, BETWEEN, LIKE, text) are evaluated by both. Seeds are printed. Trees are built without
 // parentheses where precedence must agree, too.
-#include <sqlite3.h>
-
 #include <random>
 
-#include "tests/processor/sql/sql_fixture.h"
+#include "tests/processor/sql/sqlite_values.h"
 
 namespace kappa::processor {
 namespace {
-
-class Sqlite {
- public:
-  Sqlite() {
-    EXPECT_EQ(sqlite3_open(":memory:", &db_), SQLITE_OK);
-    sqlite3_exec(db_, "PRAGMA case_sensitive_like = ON", nullptr, nullptr, nullptr);
-  }
-  ~Sqlite() { sqlite3_close(db_); }
-  Sqlite(const Sqlite&) = delete;
-  Sqlite& operator=(const Sqlite&) = delete;
-
-  std::string value(const std::string& expression) {
-    sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(db_, ("SELECT " + expression).c_str(), -1, &statement, nullptr) != SQLITE_OK) {
-      ADD_FAILURE() << sqlite3_errmsg(db_) << ": " << expression;
-      return {};
-    }
-    EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW);
-    const auto* text = sqlite3_column_text(statement, 0);
-    std::string result = text == nullptr ? "NULL" : reinterpret_cast<const char*>(text);
-    sqlite3_finalize(statement);
-    return result;
-  }
-
- private:
-  sqlite3* db_ = nullptr;
-};
-
-// SQLite has no booleans: 1 and 0.
-std::string as_sqlite(const Value& value) {
-  if (!value.is_null() && value.type().id == TypeId::kBoolean) return value.as_bool() ? "1" : "0";
-  return display(value);
-}
 
 TEST(AgainstSqlite, PrecedenceAndOperators) {
   Sqlite sqlite;
