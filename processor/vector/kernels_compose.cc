@@ -23,10 +23,10 @@ Text front_of(Text text) {
 void replace_kernel(KernelCall& call) {
   nary_or_null<Text, Text, Text, Text>(call, [&](Text text, Text from, Text to, Text& out) {
     out = text;
-    std::size_t hit = from.empty() ? Text::npos : text.find(from);
+    std::size_t hit = from.empty() ? Text::npos : find_bytes(text, from);
     if (hit == Text::npos) return true;
     std::size_t hits = 0;
-    for (std::size_t at = hit; at != Text::npos; at = text.find(from, at + from.size())) ++hits;
+    for (std::size_t at = hit; at != Text::npos; at = find_bytes(text, from, at + from.size())) ++hits;
     // Both factors are at most about a million: no overflow.
     const std::size_t size = text.size() - hits * from.size() + hits * to.size();
     out = Text();
@@ -34,7 +34,7 @@ void replace_kernel(KernelCall& call) {
     char* const built = call.arena.allocate(size);
     char* end = built;
     std::size_t at = 0;
-    for (; hit != Text::npos; hit = text.find(from, at)) {
+    for (; hit != Text::npos; hit = find_bytes(text, from, at)) {
       end = std::copy_n(text.data() + at, hit - at, end);
       end = std::copy_n(to.data(), to.size(), end);
       at = hit + from.size();

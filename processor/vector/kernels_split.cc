@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "processor/vector/kernel.h"
+#include "processor/vector/text_bytes.h"
 
 namespace kappa::processor {
 namespace {
@@ -15,18 +16,18 @@ std::optional<Text> part_at(Text text, Text delimiter, std::int64_t n) {
   if (delimiter.empty()) return n == 0 ? std::optional(text) : std::nullopt;
   std::size_t start = 0;
   for (; n > 0; --n) {
-    const std::size_t hit = text.find(delimiter, start);
+    const std::size_t hit = find_bytes(text, delimiter, start);
     if (hit == Text::npos) return std::nullopt;
     start = hit + delimiter.size();
   }
-  return text.substr(start, std::min(text.find(delimiter, start), text.size()) - start);
+  return text.substr(start, std::min(find_bytes(text, delimiter, start), text.size()) - start);
 }
 
 std::int64_t parts_of(Text text, Text delimiter) {
   if (delimiter.empty()) return 1;
   std::int64_t parts = 1;
-  for (std::size_t at = text.find(delimiter); at != Text::npos;
-       at = text.find(delimiter, at + delimiter.size()))
+  for (std::size_t at = find_bytes(text, delimiter); at != Text::npos;
+       at = find_bytes(text, delimiter, at + delimiter.size()))
     ++parts;
   return parts;
 }

@@ -138,7 +138,7 @@ void ends_with_kernel(KernelCall& call) {
 // The position of a part from 1, 0 if it is not there.
 void strpos_kernel(KernelCall& call) {
   binary_or_null<std::int64_t, Text, Text>(call, [](Text text, Text piece, std::int64_t& out) {
-    const std::size_t at = text.find(piece);
+    const std::size_t at = find_bytes(text, piece);
     if (at != Text::npos) out = code_points(text.substr(0, at)) + 1;
     return true;
   });

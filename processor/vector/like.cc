@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "processor/vector/text_bytes.h"
+
 namespace kappa::processor {
 
 std::optional<LikePattern> LikePattern::compile(std::string_view pattern, std::string_view escape,
@@ -55,7 +57,7 @@ std::size_t LikePattern::match_at(const Piece& piece, std::string_view text, std
 std::size_t LikePattern::find(const Piece& piece, std::string_view text, std::size_t from,
                               std::size_t& end) const {
   if (!piece.has_any && !ignore_case_) {
-    const std::size_t at = text.find(piece.bytes, from);
+    const std::size_t at = find_bytes(text, piece.bytes, from);
     end = at + piece.bytes.size();
     return at;
   }

@@ -20,6 +20,19 @@ inline constexpr std::uint64_t kEachByte = 0x0101010101010101;
   return word;
 }
 
+// Where `piece` starts at `from` or later; npos if it does not. Linear in the text (std::string_view::find
+// looks at every place anew), and several times faster on what is usual.
+[[nodiscard]] inline std::size_t find_bytes(std::string_view text, std::string_view piece,
+                                            std::size_t from = 0) {
+  if (from > text.size() || text.size() - from < piece.size()) return std::string_view::npos;
+  if (piece.empty()) return from;
+  const char* const start = text.data() + from;
+  const void* const hit = piece.size() == 1 ? std::memchr(start, piece.front(), text.size() - from)
+                                            : memmem(start, text.size() - from, piece.data(), piece.size());
+  return hit == nullptr ? std::string_view::npos
+                        : static_cast<std::size_t>(static_cast<const char*>(hit) - text.data());
+}
+
 [[nodiscard]] inline std::int64_t code_points(std::string_view text) {
   std::size_t at = 0;
   std::size_t continuing = 0;
