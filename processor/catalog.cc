@@ -25,8 +25,9 @@ std::shared_ptr<const StreamDefinition> CatalogState::stream(std::string_view na
 
 std::optional<CatalogReader::View> CatalogState::view(std::string_view name) const {
   const CatalogEntryPtr entry = find(name);
-  if (!entry || !entry->view) return std::nullopt;
-  return View{entry->name, entry->version, entry->view};
+  // The rows of a derived stream are events.
+  if (!entry || !entry->view || entry->stream) return std::nullopt;
+  return View{entry->name, entry->version, entry->view, entry->table};
 }
 
 std::vector<std::string> CatalogState::names() const {
@@ -133,9 +134,12 @@ Expected<CatalogEntry> make_catalog_entry(const CatalogRecord& record, Offset id
   if (auto* stream = std::get_if<CreateStream>(&statement); stream && record.kind == CatalogEntry::Kind::kStream) {
     entry.name = stream->definition->name;
     entry.stream = stream->definition;
+    entry.reads = stream->reads;
+    entry.view = stream->plan;
   } else if (auto* view = std::get_if<CreateView>(&statement); view && record.kind == CatalogEntry::Kind::kView) {
     entry.name = view->name;
     entry.reads = view->reads;
+    entry.table = view->table;
     entry.view = std::make_shared<const ViewPlan>(std::move(view->plan));
   } else {
     return fail(ErrorCode::kCorrupt, 2012, "the catalog record does not create what its key says");

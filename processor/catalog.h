@@ -1,7 +1,7 @@
 // The catalog: which streams and views exist. A fold of the log's system topic, so a copy of the log
 // alone restores it.
 //
-// A record's key is "stream/<name>" or "view/<name>", its value the statement's text as given
+// A record's key is "stream/<name>" or "view/<name>" (tables too), its value the statement's text as given
 // (encode_catalog_record below); an empty value drops the name. The record's offset is the object's
 // id. Opening compiles every statement again in offset order; compiled plans are never stored.
 //
@@ -23,9 +23,9 @@
 
 namespace kappa::processor {
 
-// A name of the catalog: a stream or a view.
+// A name of the catalog: a stream, a derived stream, a materialized view or a table.
 struct CatalogEntry {
-  enum class Kind : std::uint8_t { kStream = 1, kView = 2 };
+  enum class Kind : std::uint8_t { kStream = 1, kView = 2 };  // A table is kView, a derived stream kStream.
   Kind kind = Kind::kStream;
   std::string name;
   std::string sql;            // As given, without what is around the statement.
@@ -33,8 +33,12 @@ struct CatalogEntry {
   std::uint32_t version = 1;  // Views; 1 in this release.
   Offset from;                // Views: made from the events from this offset on; above 0 if older ones were gone.
   std::shared_ptr<const StreamDefinition> stream;  // kStream
-  std::shared_ptr<const ViewPlan> view;            // kView
-  std::vector<std::string> reads;                  // kView: streams and views it reads, directly.
+  std::shared_ptr<const ViewPlan> view;            // kView; a derived stream: what writes its events.
+  std::shared_ptr<const TableDefinition> table;    // A table.
+  std::vector<std::string> reads;                  // Where there is a `view`: what it reads, directly.
+  [[nodiscard]] bool derived() const { return stream && view; }
+  // "stream", "table", "view"
+  [[nodiscard]] const char* noun() const { return stream ? "stream" : table ? "table" : "view"; }
 };
 using CatalogEntryPtr = std::shared_ptr<const CatalogEntry>;
 
@@ -82,7 +86,7 @@ struct CatalogRecord {
 // kCorrupt 2012 (not a record), kUnsupported 2013 (written by a newer release).
 [[nodiscard]] Expected<CatalogRecord> decode_catalog_record(std::string_view value);
 
-// Compiles `sql`, which must be a CREATE STREAM or CREATE VIEW, into an entry. Nothing is changed.
+// Compiles `sql`, which must be a CREATE STREAM, TABLE or VIEW, into an entry. Nothing is changed.
 [[nodiscard]] Expected<CatalogEntry> make_catalog_entry(const CatalogRecord& record, Offset id,
                                                         const CatalogState& state);
 

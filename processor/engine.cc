@@ -110,6 +110,10 @@ Expected<EngineImpl::ViewPtr> EngineImpl::find_view(std::string_view name) const
     return fail(ErrorCode::kNotFound, 2003, "no view \"" + std::string(name) + "\"",
                 "SHOW VIEWS lists the views");
   }
+  if (found->second->entry().derived()) {
+    return fail(ErrorCode::kNotFound, 2003, "\"" + std::string(name) + "\" is a stream: its rows are events",
+                "kappa read shows them; SELECT and views read them");
+  }
   return found->second;
 }
 
@@ -165,7 +169,7 @@ Expected<StatementResult> EngineImpl::show(const Show& statement, RowSink& sink)
       }
       return give_table("SHOW STREAMS", show_streams(*catalog(), failures), sink);
     }
-    case Show::What::kTables: return give_table("SHOW TABLES", show_tables(), sink);
+    case Show::What::kTables: return give_table("SHOW TABLES", show_tables(*catalog()), sink);
     case Show::What::kViews: return give_table("SHOW VIEWS", show_views(views()), sink);
     case Show::What::kReplays: return give_table("SHOW REPLAYS", show_replays(views()), sink);
     case Show::What::kDeadLetters: return give_table("SHOW DEAD LETTERS", show_dead_letters(), sink);

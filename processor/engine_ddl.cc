@@ -14,8 +14,6 @@ std::unexpected<Error> not_in_this_version(std::string what, std::string hint) {
   return fail(ErrorCode::kUnsupported, 2008, std::move(what) + " is not available in this version", std::move(hint));
 }
 
-const char* noun(CatalogEntry::Kind kind) { return kind == CatalogEntry::Kind::kStream ? "stream" : "view"; }
-
 // White space and the semicolon around a statement are not part of it.
 std::string trimmed(std::string_view sql) {
   const std::size_t first = sql.find_first_not_of(" \t\r\n;");
@@ -24,7 +22,7 @@ std::string trimmed(std::string_view sql) {
 }
 
 Error exists_error(const CatalogEntry& entry) {
-  return Error{ErrorCode::kExists, 2007, std::string(noun(entry.kind)) + " \"" + entry.name + "\" exists already",
+  return Error{ErrorCode::kExists, 2007, std::string(entry.noun()) + " \"" + entry.name + "\" exists already",
                "use another name, IF NOT EXISTS, or DROP it first", 0, {}};
 }
 
@@ -88,6 +86,7 @@ Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statemen
     result.notice = "stream \"" + definition.name + "\" exists already, nothing was changed";
     return result;
   }
+  if (statement.plan) return not_in_this_version("a derived stream", {});
   KAPPA_TRY([[maybe_unused]] const TopicId topic, log_.ensure_topic(definition.topic));
   CatalogEntry entry;
   entry.stream = statement.definition;
@@ -96,36 +95,33 @@ Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statemen
 }
 
 Expected<StatementResult> EngineImpl::create_view(const CreateView& statement, std::string_view sql) {
-  StatementResult result{"CREATE VIEW", 0, {}, {}};
+  const std::string what = statement.table ? "table" : "view";
+  StatementResult result{statement.table ? "CREATE TABLE" : "CREATE VIEW", 0, {}, {}};
   if (statement.or_replace) {
-    return not_in_this_version("CREATE OR REPLACE MATERIALIZED VIEW", "DROP the view and create it again");
+    return not_in_this_version("CREATE OR REPLACE of a " + what, "DROP the " + what + " and create it again");
   }
   if (const CatalogEntryPtr existing = catalog()->find(statement.name)) {
-    if (!statement.if_not_exists || existing->kind != CatalogEntry::Kind::kView) {
+    if (!statement.if_not_exists || existing->noun() != what) {
       return std::unexpected(exists_error(*existing));
     }
-    result.notice = "view \"" + statement.name + "\" exists already, nothing was changed";
+    result.notice = what + " \"" + statement.name + "\" exists already, nothing was changed";
     return result;
-  }
-  // Plans of views go down to the streams: each has its own state, fed from the log alone.
-  for (const Plan* scan : scans_of(*statement.plan.root)) {
-    if (scan->kind == PlanKind::kStreamScan) continue;
-    return not_in_this_version("a view that reads a view", "write the view over the stream");
   }
   CatalogEntry entry;
   entry.view = std::make_shared<const ViewPlan>(statement.plan);
   entry.reads = statement.reads;
+  entry.table = statement.table;
   // Until the view holds them itself.
-  const log::Hold hold = log_.hold("view \"" + statement.name + "\"", Offset(0));
+  const log::Hold hold = log_.hold(what + " \"" + statement.name + "\"", Offset(0));
   const Offset from = hold.offset();
   const Offset end = log_.durable_end();
   const std::uint64_t events = end > from ? end - from : 0;
   KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kView, 1, trimmed(sql), from}, statement.name, std::move(entry)));
   if (events > 0) {
-    result.notice = "view \"" + statement.name + "\" is being built from " + std::to_string(events) + " events";
+    result.notice = what + " \"" + statement.name + "\" is being built from " + std::to_string(events) + " events";
   }
   if (from != Offset(0)) {
-    result.notice += (result.notice.empty() ? "view \"" + statement.name + "\" is made" : std::string()) +
+    result.notice += (result.notice.empty() ? what + " \"" + statement.name + "\" is made" : std::string()) +
                      " from offset " + std::to_string(from.value()) + " on: the log has nothing below";
   }
   return result;
@@ -158,30 +154,31 @@ Expected<StatementResult> EngineImpl::drop(const Drop& statement) {
   if (statement.what == What::kTopic) {
     return not_in_this_version("DROP TOPIC", "DROP STREAM drops the reading of a topic; the events stay");
   }
-  StatementResult result{statement.what == What::kStream ? "DROP STREAM" : "DROP VIEW", 0, {}, {}};
-  if (statement.what == What::kTable) result.tag = "DROP TABLE";
-  const auto wanted = statement.what == What::kStream ? CatalogEntry::Kind::kStream : CatalogEntry::Kind::kView;
+  const std::string wanted = statement.what == What::kStream ? "stream" : statement.what == What::kTable ? "table" : "view";
+  StatementResult result{statement.what == What::kStream  ? "DROP STREAM"
+                         : statement.what == What::kTable ? "DROP TABLE"
+                                                          : "DROP VIEW",
+                         0, {}, {}};
   const CatalogStatePtr state = catalog();
   const CatalogEntryPtr entry = state->find(statement.name);
-  if (!entry || entry->kind != wanted || statement.what == What::kTable) {
-    const char* kind = statement.what == What::kTable ? "table" : noun(wanted);
-    const std::string message = std::string("no ") + kind + " \"" + statement.name + "\"";
+  if (!entry || entry->noun() != wanted) {
+    const std::string message = "no " + wanted + " \"" + statement.name + "\"";
     if (statement.if_exists && !entry) {
       result.notice = message + ", nothing was dropped";
       return result;
     }
     Error error{ErrorCode::kNotFound, 2003, message, {}, 0, statement.place};
-    if (entry) error.hint = "\"" + entry->name + "\" is a " + noun(entry->kind);
+    if (entry) error.hint = "\"" + entry->name + "\" is a " + entry->noun();
     return std::unexpected(std::move(error));
   }
   const std::vector<CatalogEntryPtr> users = state->dependants(entry->name);
   std::string names;
   for (const CatalogEntryPtr& user : users) {
-    names += (names.empty() ? "" : ", ") + std::string(noun(user->kind)) + " \"" + user->name + "\"";
+    names += (names.empty() ? "" : ", ") + std::string(user->noun()) + " \"" + user->name + "\"";
   }
   if (!users.empty() && !statement.cascade) {
     return std::unexpected(Error{ErrorCode::kInvalid, 2010,
-                                 std::string(noun(entry->kind)) + " \"" + entry->name + "\" is read by " + names,
+                                 std::string(entry->noun()) + " \"" + entry->name + "\" is read by " + names,
                                  "drop them first, or add CASCADE", 0, statement.place});
   }
   for (const CatalogEntryPtr& user : users) KAPPA_CHECK_OK(drop_entry(*user));

@@ -89,7 +89,17 @@ Table show_replays(const std::vector<ViewStatus>& views) {
   return table;
 }
 
-Table show_tables() { return {{{"table", kTextType}, {"stream", kTextType}, {"key", kTextType}}, {}}; }
+Table show_tables(const CatalogState& catalog) {
+  Table table{{{"table", kTextType}, {"stream", kTextType}, {"key", kTextType}}, {}};
+  for (const auto& [name, entry] : catalog.entries()) {
+    if (!entry->table) continue;
+    std::string key;
+    for (const std::size_t column : entry->view->key_columns)
+      key += (key.empty() ? "" : ", ") + entry->view->root->output[column].name;
+    table.rows.push_back({Value::text(name), Value::text(entry->table->stream->name), Value::text(std::move(key))});
+  }
+  return table;
+}
 
 Table show_dead_letters() {
   return {{{"stream", kTextType}, {"offset", kBigintType}, {"reason", kTextType}, {"event", kTextType}}, {}};

@@ -28,8 +28,8 @@ using ConversionFailures = std::map<std::string, std::map<std::string, std::uint
 [[nodiscard]] Table show_views(const std::vector<ViewStatus>& views);
 // Views whose first build is under way.
 [[nodiscard]] Table show_replays(const std::vector<ViewStatus>& views);
+[[nodiscard]] Table show_tables(const CatalogState& catalog);
 // Empty in this release, with the columns that they will have.
-[[nodiscard]] Table show_tables();
 [[nodiscard]] Table show_dead_letters();
 [[nodiscard]] Table describe(const CatalogEntry& entry);
 [[nodiscard]] Table explain_rows(std::string_view text);

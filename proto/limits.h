@@ -32,6 +32,7 @@ inline constexpr std::size_t kSqlBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kTextBytesMax = kEventBytesMax;
 inline constexpr std::size_t kSqlNestingMax = 200;
 inline constexpr std::size_t kColumnsMax = 1'024;
+inline constexpr std::size_t kJoinsMax = 32;  // In one FROM.
 inline constexpr std::size_t kJsonDepthMax = 512;
 
 static_assert(kEventBytesMax * 2 <= kBatchBytesMax);

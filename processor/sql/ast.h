@@ -41,6 +41,13 @@ struct OrderItem {
   std::optional<bool> nulls_first;
 };
 
+// OVER (PARTITION BY ... ORDER BY ...).
+struct WindowSpecification {
+  std::vector<NodePtr> partition_by;
+  std::vector<OrderItem> order_by;
+  SourcePlace place;
+};
+
 struct Node {
   NodeKind kind = NodeKind::kLiteral;
   SourcePlace place;        // Of the operator, the function's name or the literal.
@@ -58,11 +65,21 @@ struct Node {
   bool star = false;    // count(*)
   bool distinct = false;
   NodePtr filter;
+  std::shared_ptr<const WindowSpecification> over;
 };
 
 struct SelectItem {
   NodePtr expression;
   std::optional<Name> alias;
+};
+
+// TUMBLE(stream, time, size), HOP(stream, time, slide, size), SESSION(stream [PARTITION BY ...], time, gap) in
+// FROM.
+struct WindowCall {
+  std::string function;  // "tumble", "hop", "session"
+  SourcePlace place;
+  std::vector<NodePtr> arguments;  // The time, then the intervals.
+  std::vector<NodePtr> partition_by;
 };
 
 struct TableRef {
@@ -71,21 +88,49 @@ struct TableRef {
   std::optional<std::uint64_t> as_of_offset;
   QueryPtr subquery;
   std::optional<Name> alias;
+  std::optional<WindowCall> window;      // Around the above.
+  NodePtr system_time;                   // FOR SYSTEM_TIME AS OF this.
+};
+
+struct JoinSyntax {
+  enum class Kind : std::uint8_t { kInner, kLeft, kRight, kCross };
+  Kind kind = Kind::kInner;
+  bool asof = false;
+  TableRef table;
+  NodePtr on;                // Null: USING or a cross join.
+  std::vector<Name> using_;  // USING (a, b)
+  SourcePlace place;
+};
+
+struct FromSyntax {
+  TableRef first;
+  std::vector<JoinSyntax> joins;  // Left to right.
 };
 
 struct Query {
   SourcePlace place;
+  // WITH name AS (query), ...: seen by the ones behind and by the query itself.
+  std::vector<std::pair<Name, QueryPtr>> with;
   bool distinct = false;
   std::vector<SelectItem> items;
-  std::optional<TableRef> from;
+  std::optional<FromSyntax> from;
   NodePtr where;
   std::vector<NodePtr> group_by;
   NodePtr having;
+  // UNION [ALL] query ...: joined to this SELECT from left to right, before ORDER BY and LIMIT.
+  struct Union {
+    bool all = true;
+    QueryPtr query;
+    SourcePlace place;
+  };
+  std::vector<Union> unions;
   std::vector<OrderItem> order_by;
   std::optional<std::uint64_t> limit;
   SourcePlace limit_place;
   std::uint64_t offset = 0;
 };
+
+enum class EmitSyntax : std::uint8_t { kNone, kChanges, kOnWindowClose };
 
 struct ColumnDefinition {
   Name name;
@@ -106,6 +151,20 @@ struct CreateStreamSyntax {
   std::vector<ColumnDefinition> columns;
   std::vector<Option> options;
   NodePtr where;
+  // A derived stream: AS this.
+  QueryPtr query;
+  EmitSyntax emit = EmitSyntax::kNone;
+  SourcePlace emit_place;
+};
+// CREATE TABLE name AS LATEST source BY keys [DELETE WHEN condition]
+struct CreateTableSyntax {
+  Name name;
+  bool if_not_exists = false;
+  bool or_replace = false;
+  std::vector<Option> options;
+  Name source;
+  std::vector<NodePtr> keys;
+  NodePtr delete_when;
 };
 struct CreateViewSyntax {
   Name name;
@@ -113,6 +172,8 @@ struct CreateViewSyntax {
   bool or_replace = false;
   std::vector<Option> options;
   QueryPtr query;
+  EmitSyntax emit = EmitSyntax::kNone;
+  SourcePlace emit_place;
 };
 struct DropSyntax {
   Drop::What what = Drop::What::kView;
@@ -130,8 +191,8 @@ struct DescribeSyntax {
 struct LaterSyntax {};
 
 struct StatementSyntax {
-  std::variant<QueryPtr, CreateStreamSyntax, CreateViewSyntax, DropSyntax, ShowSyntax, DescribeSyntax,
-               LaterSyntax>
+  std::variant<QueryPtr, CreateStreamSyntax, CreateTableSyntax, CreateViewSyntax, DropSyntax, ShowSyntax,
+               DescribeSyntax, LaterSyntax>
       statement;
   bool explain = false;
   // The first construct of the text that this version does not run.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "processor/sql/binder.h"
+#include "processor/sql/expression_tools.h"
 #include "processor/sql/lexer.h"
 #include "processor/sql/suggest.h"
 #include "processor/vector/functions.h"
@@ -37,17 +38,56 @@ Expected<ExpressionPtr> placed_call(Expected<ExpressionPtr> result, const Node& 
 
 }  // namespace
 
-const ScopeColumn* find_column(const Scope& scope, const Name& name) {
+const ScopeColumn* find_column(const Scope& scope, const Name& name, std::string_view qualifier) {
+  const ScopeColumn* exact = nullptr;
   const ScopeColumn* similar = nullptr;
+  std::size_t exacts = 0;
   std::size_t similars = 0;
   for (const ScopeColumn& column : scope.columns) {
-    if (column.name == name.text) return &column;
-    if (!name.quoted && fold(column.name) == name.text) {
+    if (!qualifier.empty() && column.qualifier != qualifier) continue;
+    if (column.name == name.text) {
+      if (exact == nullptr || exact->qualifier != column.qualifier) ++exacts;
+      if (exact == nullptr) exact = &column;
+    } else if (!name.quoted && fold(column.name) == name.text) {
       similar = &column;
       ++similars;
     }
   }
+  if (exacts > 0) return exacts == 1 ? exact : nullptr;
   return similars == 1 ? similar : nullptr;
+}
+
+Expected<const ScopeColumn*> resolve_column(const Scope& scope, const Node& node) {
+  const Name& name = node.names.back();
+  if (node.names.size() > 2) {
+    return fail_at(node.place, ErrorCode::kNotFound, 2006, "there are no schemas: write column or alias.column",
+                   "members of a JSON column open with ->>");
+  }
+  if (node.names.size() == 2) {
+    const Name& table = node.names.front();
+    std::vector<std::string> tables;
+    for (const ScopeColumn& column : scope.columns) {
+      if (!column.qualifier.empty() && std::ranges::find(tables, column.qualifier) == tables.end())
+        tables.push_back(column.qualifier);
+    }
+    if (std::ranges::find(tables, table.text) == tables.end()) {
+      return fail_at(table.place, ErrorCode::kNotFound, 2006, "\"" + table.text + "\" is not in FROM",
+                     did_you_mean(table.text, tables));
+    }
+    if (const ScopeColumn* column = find_column(scope, name, table.text)) return column;
+    return unknown_column(scope, name, node.place);
+  }
+  if (const ScopeColumn* column = find_column(scope, name)) return column;
+  std::string owners;
+  for (const ScopeColumn& column : scope.columns) {
+    if (column.name == name.text && !column.qualifier.empty())
+      owners += (owners.empty() ? "" : ", ") + column.qualifier + "." + name.text;
+  }
+  if (!owners.empty()) {
+    return fail_at(node.place, ErrorCode::kNotFound, 2006, "\"" + name.text + "\" is in more than one table",
+                   "write one of " + owners);
+  }
+  return unknown_column(scope, name, node.place);
 }
 
 std::unexpected<Error> unknown_column(const Scope& scope, const Name& name, SourcePlace place) {
@@ -111,35 +151,35 @@ Expected<std::vector<ExpressionPtr>> ExpressionBinder::bind_all(const std::vecto
 }
 
 Expected<ExpressionPtr> ExpressionBinder::bind_column(const Node& node) {
-  const Name& name = node.names.back();
-  if (node.names.size() > 2) {
-    return fail_at(node.place, ErrorCode::kNotFound, 2006,
-                   "there are no schemas: write column or alias.column",
-                   "members of a JSON column open with ->>");
-  }
-  if (node.names.size() == 2 && node.names.front().text != scope_.alias) {
-    return fail_at(node.names.front().place, ErrorCode::kNotFound, 2006,
-                   "\"" + node.names.front().text + "\" is not in FROM",
-                   scope_.alias.empty() ? "" : did_you_mean(node.names.front().text, {scope_.alias}));
-  }
-  if (const ScopeColumn* column = find_column(scope_, name)) {
-    KAPPA_CHECK_OK(charge(column->size, node.place));
-    return column->expression;
+  auto found = resolve_column(scope_, node);
+  if (found) {
+    KAPPA_CHECK_OK(charge((*found)->size, node.place));
+    return (*found)->expression;
   }
   if (options_.aliases != nullptr && node.names.size() == 1) {
-    const auto aliased = options_.aliases->find(name.text);
+    const auto aliased = options_.aliases->find(node.names.back().text);
     if (aliased != options_.aliases->end()) {
       Options inner = options_;
       inner.aliases = nullptr;  // An alias is never defined by an alias.
       return ExpressionBinder(scope_, context_, std::move(inner)).bind(aliased->second);
     }
   }
-  return unknown_column(scope_, name, node.place);
+  return std::unexpected(std::move(found).error());
 }
 
 Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
   if (node.named_call) {
+    if (is_rank_name(node.function)) return bind_rank(node);
+    if (node.over) {
+      return fail_at(node.place, ErrorCode::kInvalid, 2005, node.function + " does not take OVER",
+                     "ROW_NUMBER, RANK and DENSE_RANK do; a GROUP BY in a subquery and a join do the rest");
+    }
     if (is_aggregate_name(node.function)) return bind_aggregate(node);
+    if (is_window_name(node.function)) {
+      return fail_at(node.place, ErrorCode::kInvalid, 2005,
+                     node.function + " stands only in GROUP BY, and in FROM around a stream",
+                     "its window is selected as window_start and window_end");
+    }
     if (const auto later = later_function(node.function)) {
       return fail_at(node.place, ErrorCode::kUnsupported, 2008,
                      *later + " are not available in this version");
@@ -271,6 +311,68 @@ Expected<ExpressionPtr> ExpressionBinder::bind_cast(const Node& node) {
   KAPPA_TRY(ExpressionPtr argument, bind(node.arguments[0]));
   if (node.strict) return placed(coerce(std::move(argument), node.target), node.place);
   return placed(make_cast(std::move(argument), node.target), node.place);
+}
+
+Expected<std::vector<SortKey>> ExpressionBinder::bind_order(const std::vector<OrderItem>& items) {
+  std::vector<SortKey> order;
+  for (const OrderItem& item : items) {
+    SortKey key;
+    KAPPA_TRY(key.expression, bind(item.expression));
+    key.descending = item.descending;
+    key.nulls_first = item.nulls_first.value_or(item.descending);
+    if (key.expression->type.id == TypeId::kJson) {
+      return fail_at(item.expression->place, ErrorCode::kInvalid, 2002, "JSON has no order", "->> opens JSON as TEXT");
+    }
+    order.push_back(std::move(key));
+  }
+  return order;
+}
+
+bool is_rank_name(std::string_view function) {
+  return function == "row_number" || function == "rank" || function == "dense_rank";
+}
+
+bool is_window_name(std::string_view function) {
+  return function == "tumble" || function == "hop" || function == "session";
+}
+
+Expected<ExpressionPtr> ExpressionBinder::bind_rank(const Node& node) {
+  if (!node.over) {
+    return fail_at(node.place, ErrorCode::kInvalid, 2005, node.function + " needs OVER (PARTITION BY ... ORDER BY ...)");
+  }
+  if (options_.ranks == nullptr) {
+    return fail_at(node.place, ErrorCode::kInvalid, 2005, node.function + " is not allowed in " + options_.clause,
+                   "put it into the select list of a subquery, and its condition into the WHERE around it");
+  }
+  if (!node.arguments.empty() || node.star || node.distinct || node.filter) {
+    return fail_at(node.place, ErrorCode::kInvalid, 2002, node.function + " takes no arguments");
+  }
+  RankCall call;
+  call.place = node.place;
+  call.function = node.function == "rank"         ? RankFunction::kRank
+                  : node.function == "dense_rank" ? RankFunction::kDenseRank
+                                                  : RankFunction::kRowNumber;
+  Options inside = options_;
+  inside.ranks = nullptr;
+  ExpressionBinder inner(scope_, context_, std::move(inside));
+  for (const NodePtr& key : node.over->partition_by) {
+    KAPPA_TRY(ExpressionPtr bound, inner.bind(key));
+    call.partition.push_back(std::move(bound));
+  }
+  KAPPA_TRY(call.order, inner.bind_order(node.over->order_by));
+  RankList& list = *options_.ranks;
+  const auto same = [&](const RankCall& other) {
+    const auto equal_keys = [](const SortKey& a, const SortKey& b) {
+      return a.descending == b.descending && a.nulls_first == b.nulls_first && equal(*a.expression, *b.expression);
+    };
+    return call.function == other.function && std::ranges::equal(call.order, other.order, equal_keys) &&
+           std::ranges::equal(call.partition, other.partition,
+                              [](const ExpressionPtr& a, const ExpressionPtr& b) { return equal(*a, *b); });
+  };
+  std::size_t index = 0;
+  while (index < list.size() && !same(list[index])) ++index;
+  if (index == list.size()) list.push_back(std::move(call));
+  return make_column(kRankBase + index, kBigintType);
 }
 
 // The clock and chance: a view must give the same answer whenever it is computed.

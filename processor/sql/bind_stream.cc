@@ -176,10 +176,9 @@ Status bind_options(const CreateStreamSyntax& syntax, StreamDefinition& stream) 
 
 Status bind_where(const NodePtr& where, StreamDefinition& stream) {
   Scope scope;
-  scope.alias = stream.name;
   scope.what = "stream \"" + stream.name + "\"";
   for (std::size_t i = 0; i < stream.columns.size(); ++i) {
-    scope.columns.push_back({stream.columns[i].name, make_column(i, stream.columns[i].type), false, 1});
+    scope.columns.push_back({stream.columns[i].name, make_column(i, stream.columns[i].type), false, 1, stream.name});
   }
   MemberTypes types(stream.columns);
   types.visit(*where, kBooleanType);
@@ -196,7 +195,7 @@ Status bind_where(const NodePtr& where, StreamDefinition& stream) {
     hidden.type = type;
     hidden.path.push_back({member.name.written, 0});
     scope.columns.push_back(
-        {hidden.name, make_column(stream.columns.size() + stream.hidden.size(), type), false, 1});
+        {hidden.name, make_column(stream.columns.size() + stream.hidden.size(), type), false, 1, stream.name});
     stream.hidden.push_back(std::move(hidden));
   }
   BindContext context;
@@ -298,7 +297,7 @@ Expected<CreateStream> bind_stream(const CreateStreamSyntax& syntax, const Catal
   }
   KAPPA_CHECK_OK(bind_options(syntax, *stream));
   if (syntax.where) KAPPA_CHECK_OK(bind_where(syntax.where, *stream));
-  return CreateStream{std::move(stream), syntax.if_not_exists, syntax.or_replace};
+  return CreateStream{std::move(stream), {}, {}, syntax.if_not_exists, syntax.or_replace};
 }
 
 }  // namespace kappa::processor::sql

@@ -12,14 +12,12 @@ namespace {
 
 using namespace sql;
 
-std::string explain_view(const CreateView& view) {
+std::string explain_kept(const std::string& what, const ViewPlan& plan) {
   std::string key;
-  for (const std::size_t column : view.plan.key_columns) {
-    key += (key.empty() ? "" : ", ") + view.plan.root->output[column].name;
-  }
-  std::string text = "materialized view " + view.name + ": ";
-  text += view.plan.single_row ? "one row" : "key " + key;
-  return text + "\n" + explain(*view.plan.root);
+  for (const std::size_t column : plan.key_columns) key += (key.empty() ? "" : ", ") + plan.root->output[column].name;
+  std::string text = what + ": ";
+  text += plan.single_row ? "one row" : "key " + key;
+  return text + "\n" + explain_replay(plan) + explain(*plan.root);
 }
 
 struct Binder {
@@ -30,8 +28,12 @@ struct Binder {
     return Statement(std::move(select));
   }
   Expected<Statement> operator()(const CreateStreamSyntax& syntax) const {
-    KAPPA_TRY(CreateStream stream, bind_stream(syntax, catalog));
+    KAPPA_TRY(CreateStream stream, syntax.query ? plan_derived(syntax, catalog) : bind_stream(syntax, catalog));
     return Statement(std::move(stream));
+  }
+  Expected<Statement> operator()(const CreateTableSyntax& syntax) const {
+    KAPPA_TRY(CreateView table, plan_table(syntax, catalog));
+    return Statement(std::move(table));
   }
   Expected<Statement> operator()(const CreateViewSyntax& syntax) const {
     KAPPA_TRY(CreateView view, plan_view(syntax, catalog));
@@ -62,9 +64,14 @@ Expected<Statement> compile(std::string_view sql, const CatalogReader& catalog) 
   KAPPA_TRY(Statement statement, std::visit(Binder{catalog}, syntax.statement));
   if (!syntax.explain) return statement;
   if (const auto* select = std::get_if<Select>(&statement)) return Statement(Explain{explain(*select->plan)});
-  if (const auto* view = std::get_if<CreateView>(&statement)) return Statement(Explain{explain_view(*view)});
+  if (const auto* view = std::get_if<CreateView>(&statement)) {
+    return Statement(Explain{explain_kept((view->table ? "table " : "materialized view ") + view->name, view->plan)});
+  }
+  if (const auto* stream = std::get_if<CreateStream>(&statement); stream != nullptr && stream->plan) {
+    return Statement(Explain{explain_kept("derived stream " + stream->definition->name, *stream->plan)});
+  }
   return fail_at({1, 1, 7}, ErrorCode::kInvalid, 2005,
-                 "EXPLAIN takes a SELECT or a CREATE MATERIALIZED VIEW");
+                 "EXPLAIN takes a SELECT or a CREATE that keeps one: MATERIALIZED VIEW, TABLE, STREAM AS");
 }
 
 }  // namespace kappa::processor

@@ -4,7 +4,6 @@
 // carry a SourcePlace into the text and, for names, a "did you mean".
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +16,12 @@
 
 namespace kappa::processor {
 
+// What CREATE TABLE ... AS LATEST reads, beside its plan: for ASOF joins with the table's history.
+struct TableDefinition {
+  std::shared_ptr<const StreamDefinition> stream;
+  ExpressionPtr delete_when;  // Over the stream's columns, then the pseudo columns; null: rows are never deleted.
+};
+
 // What the binder asks the catalog. Implementations are snapshots: answers do not change during a call.
 class CatalogReader {
  public:
@@ -26,6 +31,7 @@ class CatalogReader {
     std::string name;
     std::uint32_t version = 1;
     std::shared_ptr<const ViewPlan> plan;
+    std::shared_ptr<const TableDefinition> table;  // Null for a materialized view.
   };
   [[nodiscard]] virtual std::optional<View> view(std::string_view name) const = 0;
   // Every stream, table and view, for suggestions.
@@ -34,13 +40,16 @@ class CatalogReader {
 
 struct CreateStream {
   std::shared_ptr<const StreamDefinition> definition;
+  std::shared_ptr<const ViewPlan> plan;  // A derived stream: what writes its events.
+  std::vector<std::string> reads;  // A derived stream: streams and views it reads, directly.
   bool if_not_exists = false;
   bool or_replace = false;
 };
+// A materialized view or a table.
 struct CreateView {
   std::string name;
   ViewPlan plan;
-  std::map<std::string, std::string> options;  // WITH (...), lower-case names.
+  std::shared_ptr<const TableDefinition> table;  // Null for a materialized view.
   std::vector<std::string> reads;              // Streams and views it reads, directly.
   bool if_not_exists = false;
   bool or_replace = false;

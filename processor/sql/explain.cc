@@ -1,6 +1,9 @@
 // EXPLAIN: the plan as an indented tree, root first; what each operator keeps and what that grows with.
+#include <algorithm>
+
 #include "processor/sql/expression_tools.h"
 #include "processor/sql/plan.h"
+#include "processor/sql/plan_properties.h"
 
 namespace kappa::processor {
 namespace {
@@ -99,6 +102,80 @@ std::string sort_text(const Plan& plan) {
                             : "; memory: every row of the result, for the query only");
 }
 
+std::string span_text(std::int64_t micros) { return display(Value::interval(micros)); }
+
+std::string order_text(const std::vector<SortKey>& keys, const Names& input) {
+  Names texts;
+  for (const SortKey& key : keys) {
+    texts.push_back(to_string(*key.expression, input) + (key.descending ? " DESC" : " ASC") +
+                    (key.nulls_first ? " NULLS FIRST" : " NULLS LAST"));
+  }
+  return join(texts);
+}
+
+std::string window_text(const Plan& plan) {
+  const Names input = names_of(plan.input->output);
+  const Window& window = plan.window;
+  const std::string time = to_string(*window.time, input);
+  if (window.kind == Window::Kind::kHop) {
+    return "hop: " + time + ", every " + span_text(window.slide_micros) + " for " + span_text(window.size_micros) +
+           "; no state";
+  }
+  Names keys;
+  for (const ExpressionPtr& key : window.partition) keys.push_back(to_string(*key, input));
+  std::string text = "session: " + time + ", gap " + span_text(window.gap_micros);
+  if (!keys.empty()) text += " for each " + join(keys);
+  return text + "; state: the sessions, grows with their number (with the rows, where the aggregates above cannot be merged)";
+}
+
+std::string join_text(const Plan& plan) {
+  const Names left = names_of(plan.input->output);
+  const Names right = names_of(plan.right->output);
+  const Join& how = plan.join;
+  std::string text = how.left_outer ? "left join" : "inner join";
+  if (how.match == Join::Match::kAsOfTime) text = how.left_outer ? "asof left join" : "asof join";
+  if (how.match == Join::Match::kAsOfOffset) text += " as of _offset";
+  Names conditions;
+  for (std::size_t i = 0; i < how.left_keys.size(); ++i) {
+    conditions.push_back(to_string(*how.left_keys[i], left) + " = " + to_string(*how.right_keys[i], right));
+  }
+  if (how.left_time && how.match == Join::Match::kAsOfTime) {
+    conditions.push_back(to_string(*how.right_time, right) + (how.strict ? " < " : " <= ") +
+                         to_string(*how.left_time, left));
+  } else if (how.left_time) {
+    const std::string distance = to_string(*how.right_time, right) + " - " + to_string(*how.left_time, left);
+    if (how.lower) conditions.push_back(distance + " >= " + span_text(*how.lower));
+    if (how.upper) conditions.push_back(distance + " <= " + span_text(*how.upper));
+  }
+  if (how.residual) conditions.push_back(to_string(*how.residual, names_of(plan.output)));
+  text += ": " + (conditions.empty() ? "every row with every row" : join(conditions));
+  if (how.match == Join::Match::kAsOfOffset) return text + "; state: the right rows, grows with what they are";
+  if (how.match == Join::Match::kAsOfTime) return text + "; state: the rows of both sides, grows with both";
+  text += "; state: the rows of both sides, ";
+  const bool streams = properties_of(*plan.input).append_only && properties_of(*plan.right).append_only;
+  if (!streams) return text + "grows with both as they are now";
+  return text + (how.left_time ? "grows with both: events count however late they come"
+                               : "grows without bound: no time limits which events meet");
+}
+
+std::string top_k_text(const Plan& plan) {
+  const Names input = names_of(plan.input->output);
+  const TopK& top = plan.top_k;
+  Names keys;
+  for (const ExpressionPtr& key : top.partition) keys.push_back(to_string(*key, input));
+  const char* const function = top.function == RankFunction::kRowNumber ? "row_number"
+                               : top.function == RankFunction::kRank    ? "rank"
+                                                                        : "dense_rank";
+  std::string text = std::string("top-k: ") + function;
+  if (top.limit != UINT64_MAX) text += " <= " + std::to_string(top.offset + top.limit);
+  if (top.offset != 0) text += " and > " + std::to_string(top.offset);
+  if (!keys.empty()) text += " for each " + join(keys);
+  if (!top.order.empty()) text += ", by " + order_text(top.order, input);
+  return text + (properties_of(*plan.input).append_only && top.limit != UINT64_MAX
+                     ? "; state: the rows that are in, grows with the number of partitions"
+                     : "; state: every row, because rows may leave; grows with the rows");
+}
+
 std::string node_text(const Plan& plan) {
   switch (plan.kind) {
     case PlanKind::kStreamScan: return scan_text(plan);
@@ -110,23 +187,56 @@ std::string node_text(const Plan& plan) {
     case PlanKind::kAggregate: return aggregate_text(plan);
     case PlanKind::kSort: return sort_text(plan);
     case PlanKind::kValues: return "values: one row";
-    case PlanKind::kWindow: return "window";
-    case PlanKind::kJoin: return "join";
-    case PlanKind::kTopK: return "top-k";
-    case PlanKind::kUnion: return "union all";
+    case PlanKind::kWindow: return window_text(plan);
+    case PlanKind::kJoin: return join_text(plan);
+    case PlanKind::kTopK: return top_k_text(plan);
+    case PlanKind::kUnion: return "union all; no state";
   }
   return {};
 }
 
 }  // namespace
 
+namespace {
+
+void explain_node(const Plan& plan, const std::string& indent, std::string& text) {
+  text += indent + node_text(plan) + "\n";
+  if (plan.input) explain_node(*plan.input, indent + "  ", text);
+  if (plan.right) explain_node(*plan.right, indent + "  ", text);
+}
+
+// Why a plan needs its events one after the other; empty if it does not.
+std::string needs_order(const Plan& plan) {
+  if (plan.kind == PlanKind::kJoin) return "a join meets what came before";
+  if (plan.kind == PlanKind::kTopK) return "ranks are kept up to date row by row";
+  if (plan.kind == PlanKind::kWindow && plan.window.kind == Window::Kind::kSession)
+    return "sessions may reach over the ends of segments";
+  if (plan.kind == PlanKind::kAggregate) {
+    if (!properties_of(*plan.input).append_only) return "groups of groups take rows back";
+    if (plan.retain_micros || plan.emit_on_close) return "windows close in the order of the log";
+    for (const Aggregate& aggregate : plan.aggregates) {
+      if (aggregate.distinct || aggregate.function.starts_with("percentile"))
+        return aggregate.function + " keeps its values in a table of their own";
+    }
+  }
+  std::string why;
+  if (plan.input) why = needs_order(*plan.input);
+  if (why.empty() && plan.right) why = needs_order(*plan.right);
+  return why;
+}
+
+}  // namespace
+
+std::string explain_replay(const ViewPlan& plan) {
+  std::string why = needs_order(*plan.root);
+  if (why.empty() && plan.emit != ViewPlan::Emit::kNone) why = "its events are written in the order of the log";
+  if (why.empty()) return "replay: by segment, in parallel\n";
+  return "replay: in the order of the log: " + why + "\n";
+}
+
 std::string explain(const Plan& plan) {
   std::string text;
-  std::string indent;
-  for (const Plan* node = &plan; node != nullptr; node = node->input.get()) {
-    text += indent + node_text(*node) + "\n";
-    indent += "  ";
-  }
+  explain_node(plan, {}, text);
   return text;
 }
 

@@ -84,7 +84,7 @@ class Parser {
   [[nodiscard]] bool starts_typed_literal() const;
   [[nodiscard]] Expected<NodePtr> typed_literal();
   [[nodiscard]] Expected<NodePtr> in_list(NodePtr value, bool negated, SourcePlace place, std::size_t start);
-  [[nodiscard]] Status window_specification();
+  [[nodiscard]] Expected<std::shared_ptr<const WindowSpecification>> window_specification();
   [[nodiscard]] Expected<Type> type_name();
   [[nodiscard]] Expected<NodePtr> finish(Node node, std::size_t start);
   [[nodiscard]] Expected<NodePtr> operation(std::string function, SourcePlace place,
@@ -96,12 +96,13 @@ class Parser {
   [[nodiscard]] Expected<QueryPtr> query();
   [[nodiscard]] Expected<Query> select_core();
   [[nodiscard]] Expected<SelectItem> select_item();
-  [[nodiscard]] Expected<TableRef> table_reference();
+  [[nodiscard]] Expected<FromSyntax> from_clause();
   [[nodiscard]] Expected<TableRef> table_primary();
   [[nodiscard]] Expected<TableRef> window_table(std::string_view function);
+  [[nodiscard]] Expected<NodePtr> window_time();
   [[nodiscard]] Expected<std::optional<Name>> alias();
   [[nodiscard]] Expected<std::vector<OrderItem>> order_list();
-  [[nodiscard]] Status emit_clause();
+  [[nodiscard]] Expected<EmitSyntax> emit_clause();
 
   // --- statements ---
   using Body = decltype(StatementSyntax::statement);

@@ -393,28 +393,31 @@ Expected<NodePtr> Parser::call_suffixes(Node node, std::size_t start) {
     KAPPA_TRY(node.filter, expression());
     KAPPA_CHECK_OK(expect(")"));
   }
-  place = peek().place;
   if (take("over")) {
-    later("window functions (OVER)", place);
-    KAPPA_CHECK_OK(window_specification());
+    KAPPA_TRY(node.over, window_specification());
   }
   return finish(std::move(node), start);
 }
 
-Status Parser::window_specification() {
-  if (!take("(")) {
-    KAPPA_TRY(const Name ignored, name("a window's name"));
-    return {};
-  }
+Expected<std::shared_ptr<const WindowSpecification>> Parser::window_specification() {
+  WindowSpecification window;
+  window.place = peek().place;
+  KAPPA_CHECK_OK(expect("("));
   if (take_words({"partition", "by"})) {
     do {
-      KAPPA_TRY(const NodePtr ignored, expression());
+      KAPPA_TRY(NodePtr key, expression());
+      window.partition_by.push_back(std::move(key));
     } while (take(","));
   }
   if (take_words({"order", "by"})) {
-    KAPPA_TRY(const auto ignored, order_list());
+    KAPPA_TRY(window.order_by, order_list());
   }
-  return expect(")");
+  if (at("rows") || at("range") || at("groups")) {
+    return fail_at(peek().place, ErrorCode::kInvalid, 2005, "window frames are not part of the language",
+                   "ROW_NUMBER, RANK and DENSE_RANK need none");
+  }
+  KAPPA_CHECK_OK(expect(")"));
+  return std::make_shared<const WindowSpecification>(std::move(window));
 }
 
 // CAST(x AS type), EXTRACT(unit FROM x), SUBSTRING(x FROM a FOR b), TRIM([BOTH] [chars] FROM x), POSITION(x

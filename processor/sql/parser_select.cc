@@ -6,22 +6,34 @@ namespace kappa::processor::sql {
 Expected<QueryPtr> Parser::query() {
   const Nesting nesting(*this);
   KAPPA_CHECK_OK(check_nesting());
-  if (at("with")) {
-    later("WITH (common table expressions)", next().place);
-    take("recursive");
+  std::vector<std::pair<Name, QueryPtr>> with;
+  if (take("with")) {
+    if (at("recursive")) {
+      return fail_at(peek().place, ErrorCode::kInvalid, 2005, "WITH RECURSIVE is not part of the language");
+    }
     do {
-      KAPPA_TRY(const Name ignored, name("a name"));
+      KAPPA_TRY(Name called, name("a name"));
       for (const std::string_view word : {"as", "("}) KAPPA_CHECK_OK(expect(word));
-      KAPPA_TRY(const QueryPtr body, query());
+      KAPPA_TRY(QueryPtr body, query());
       KAPPA_CHECK_OK(expect(")"));
+      with.emplace_back(std::move(called), std::move(body));
     } while (take(","));
   }
   KAPPA_TRY(Query result, select_core());
+  result.with = std::move(with);
   while (at("union") || at("intersect") || at("except")) {
     const Token& word = next();
-    later(word.text == "union" ? "UNION" : word.text == "intersect" ? "INTERSECT" : "EXCEPT", word.place);
-    if (!take("all")) take("distinct");
-    KAPPA_TRY(const Query ignored, select_core());
+    if (word.text != "union") {
+      return fail_at(word.place, ErrorCode::kInvalid, 2005,
+                     "INTERSECT and EXCEPT are not part of the language", "UNION ALL is; joins and WHERE do the rest");
+    }
+    Query::Union member;
+    member.place = word.place;
+    member.all = take("all");
+    if (!member.all) take("distinct");
+    KAPPA_TRY(Query core, select_core());
+    member.query = std::make_shared<const Query>(std::move(core));
+    result.unions.push_back(std::move(member));
   }
   if (take_words({"order", "by"})) {
     KAPPA_TRY(result.order_by, order_list());
@@ -61,7 +73,7 @@ Expected<Query> Parser::select_core() {
     }
   } while (take(","));
   if (take("from")) {
-    KAPPA_TRY(query.from, table_reference());
+    KAPPA_TRY(query.from, from_clause());
   }
   if (take("where")) {
     KAPPA_TRY(query.where, expression());
@@ -120,42 +132,62 @@ Expected<SelectItem> Parser::select_item() {
   return item;
 }
 
-Expected<TableRef> Parser::table_reference() {
-  KAPPA_TRY(TableRef first, table_primary());
+Expected<FromSyntax> Parser::from_clause() {
+  FromSyntax from;
+  KAPPA_TRY(from.first, table_primary());
   for (;;) {
-    const SourcePlace place = peek().place;
+    JoinSyntax join;
+    join.place = peek().place;
     if (take(",")) {
-      later("joins", place);
-      KAPPA_TRY(const TableRef ignored, table_primary());
+      join.kind = JoinSyntax::Kind::kCross;
+      KAPPA_TRY(join.table, table_primary());
+      from.joins.push_back(std::move(join));
       continue;
     }
-    const bool cross = take("cross");
-    const bool asof = !cross && take("asof");
-    if (!cross && !asof && (take("left") || take("right") || take("full"))) {
-      take("outer");
-    } else if (!cross && !asof) {
-      take("inner");
+    // LEFT, ASOF and their like in any order that people write.
+    bool any = false;
+    for (bool more = true; more;) {
+      more = true;
+      if (take("cross")) {
+        join.kind = JoinSyntax::Kind::kCross;
+      } else if (take("asof")) {
+        join.asof = true;
+      } else if (take("left")) {
+        join.kind = JoinSyntax::Kind::kLeft;
+        take("outer");
+      } else if (take("right")) {
+        join.kind = JoinSyntax::Kind::kRight;
+        take("outer");
+      } else if (at("full")) {
+        return fail_at(join.place, ErrorCode::kInvalid, 2005, "FULL JOIN is not part of the language",
+                       "LEFT JOIN, and UNION ALL with what it leaves out");
+      } else if (!take("inner")) {
+        more = false;
+      }
+      any = any || more;
     }
     if (!at("join")) {
-      if (place != peek().place) return unexpected("JOIN");
-      return first;
+      if (any) return unexpected("JOIN");
+      return from;
     }
     next();
-    later(asof ? "ASOF JOIN" : "joins", place);
-    KAPPA_TRY(const TableRef ignored, table_primary());
-    if (take_words({"for", "system_time", "as", "of"})) {
-      KAPPA_TRY(const NodePtr moment, expression());
-    }
+    KAPPA_TRY(join.table, table_primary());
     if (take("on")) {
-      KAPPA_TRY(const NodePtr condition, expression());
+      KAPPA_TRY(join.on, expression());
     } else if (take("using")) {
       KAPPA_CHECK_OK(expect("("));
       do {
-        KAPPA_TRY(const Name column, name("a column's name"));
+        KAPPA_TRY(Name column, name("a column's name"));
+        join.using_.push_back(std::move(column));
       } while (take(","));
       KAPPA_CHECK_OK(expect(")"));
-    } else if (!cross) {
+    } else if (join.kind != JoinSyntax::Kind::kCross) {
       return unexpected("ON");
+    }
+    from.joins.push_back(std::move(join));
+    if (from.joins.size() > limits::kJoinsMax) {
+      return fail_at(from.joins.back().place, ErrorCode::kTooLarge, 2009,
+                     "more than " + std::to_string(limits::kJoinsMax) + " joins in one FROM");
     }
   }
 }
@@ -179,26 +211,58 @@ Expected<TableRef> Parser::table_primary() {
       KAPPA_TRY(table.as_of_offset, count_literal("an offset"));
     }
   }
+  const auto system_time = [&]() -> Status {
+    if (table.system_time || !take_words({"for", "system_time", "as", "of"})) return {};
+    KAPPA_TRY(table.system_time, expression());
+    return {};
+  };
+  KAPPA_CHECK_OK(system_time());
   KAPPA_TRY(table.alias, alias());
+  KAPPA_CHECK_OK(system_time());
   if (!table.as_of_offset && !table.subquery && take_words({"as", "of", "offset"})) {
     KAPPA_TRY(table.as_of_offset, count_literal("an offset"));
   }
   return table;
 }
 
-// FROM TUMBLE(hits, ts, INTERVAL '1 minute')
+// FROM TUMBLE(hits, ts, INTERVAL '1 minute'); Flink's TUMBLE(TABLE hits, DESCRIPTOR(ts), ...) is the same.
 Expected<TableRef> Parser::window_table(std::string_view function) {
-  std::string construct = function == "tumble" ? "TUMBLE" : function == "hop" ? "HOP" : "SESSION";
-  later(construct + " windows", next().place);
+  WindowCall window;
+  window.function = std::string(function);
+  window.place = next().place;
+  const Nesting nesting(*this);
+  KAPPA_CHECK_OK(check_nesting());
   KAPPA_CHECK_OK(expect("("));
-  TableRef table;
-  KAPPA_TRY(table.name, name("the name of a stream"));
-  while (take(",")) {
-    KAPPA_TRY(const NodePtr ignored, expression());
+  take("table");
+  KAPPA_TRY(TableRef table, table_primary());
+  if (table.window) {
+    return fail_at(window.place, ErrorCode::kInvalid, 2005, "a window of a window", "put the inner one into a subquery");
+  }
+  // SESSION(stream PARTITION BY a, b, time, gap): the last two of the list are the time and the gap.
+  const bool partitioned = take_words({"partition", "by"});
+  while (partitioned ? window.arguments.empty() || take(",") : take(",")) {
+    KAPPA_TRY(NodePtr argument, window_time());
+    window.arguments.push_back(std::move(argument));
+  }
+  if (partitioned) {
+    if (window.arguments.size() < 3) return unexpected("the columns of PARTITION BY, the time and the gap");
+    window.partition_by.assign(window.arguments.begin(), window.arguments.end() - 2);
+    window.arguments.erase(window.arguments.begin(), window.arguments.end() - 2);
   }
   KAPPA_CHECK_OK(expect(")"));
-  KAPPA_TRY(table.alias, alias());
+  KAPPA_TRY(std::optional<Name> outer, alias());
+  if (outer) table.alias = std::move(outer);
+  table.window = std::move(window);
   return table;
+}
+
+Expected<NodePtr> Parser::window_time() {
+  if (!at("descriptor") || !at("(", 1)) return expression();
+  next();
+  next();
+  KAPPA_TRY(NodePtr time, expression());
+  KAPPA_CHECK_OK(expect(")"));
+  return time;
 }
 
 Expected<std::vector<OrderItem>> Parser::order_list() {
@@ -220,14 +284,11 @@ Expected<std::vector<OrderItem>> Parser::order_list() {
   return items;
 }
 
-Status Parser::emit_clause() {
-  const SourcePlace place = peek().place;
-  if (!take("emit")) return {};
-  if (!take("changes")) {
-    for (const std::string_view word : {"on", "window", "close"}) KAPPA_CHECK_OK(expect(word));
-  }
-  later("EMIT", place);
-  return {};
+Expected<EmitSyntax> Parser::emit_clause() {
+  if (!take("emit")) return EmitSyntax::kNone;
+  if (take("changes")) return EmitSyntax::kChanges;
+  for (const std::string_view word : {"on", "window", "close"}) KAPPA_CHECK_OK(expect(word));
+  return EmitSyntax::kOnWindowClose;
 }
 
 }  // namespace kappa::processor::sql

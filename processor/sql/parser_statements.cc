@@ -86,11 +86,11 @@ Expected<Parser::Body> Parser::create_stream(bool or_replace) {
     if (at("with")) {
       KAPPA_TRY(stream.options, options());
     }
-    if (!at("as")) return unexpected("\"(\" and the stream's columns");
-    later("derived streams (CREATE STREAM ... AS SELECT)", next().place);
-    KAPPA_TRY(const QueryPtr ignored, query());
-    KAPPA_CHECK_OK(emit_clause());
-    return LaterSyntax{};
+    if (!take("as")) return unexpected("\"(\" and the stream's columns");
+    KAPPA_TRY(stream.query, query());
+    stream.emit_place = peek().place;
+    KAPPA_TRY(stream.emit, emit_clause());
+    return stream;
   }
   next();
   do {
@@ -140,21 +140,26 @@ Expected<std::vector<Option>> Parser::options() {
   return all;
 }
 
-Expected<Parser::Body> Parser::create_table(bool) {
-  const SourcePlace place = next().place;
-  KAPPA_TRY([[maybe_unused]] const bool guarded, if_not_exists());
-  KAPPA_TRY(const Name table, name("the table's name"));
+Expected<Parser::Body> Parser::create_table(bool or_replace) {
+  next();
+  CreateTableSyntax table;
+  table.or_replace = or_replace;
+  KAPPA_TRY(table.if_not_exists, if_not_exists());
+  KAPPA_TRY(table.name, name("the table's name"));
+  if (at("with")) {
+    KAPPA_TRY(table.options, options());
+  }
   for (const std::string_view word : {"as", "latest"}) KAPPA_CHECK_OK(expect(word));
-  KAPPA_TRY(const Name source, name("the name of a stream"));
+  KAPPA_TRY(table.source, name("the name of a stream"));
   KAPPA_CHECK_OK(expect("by"));
   do {
-    KAPPA_TRY(const NodePtr key, expression());
+    KAPPA_TRY(NodePtr key, expression());
+    table.keys.push_back(std::move(key));
   } while (take(","));
   if (take_words({"delete", "when"})) {
-    KAPPA_TRY(const NodePtr condition, expression());
+    KAPPA_TRY(table.delete_when, expression());
   }
-  later("CREATE TABLE", place);
-  return LaterSyntax{};
+  return table;
 }
 
 Expected<Parser::Body> Parser::create_view(bool or_replace) {
@@ -167,7 +172,8 @@ Expected<Parser::Body> Parser::create_view(bool or_replace) {
   }
   KAPPA_CHECK_OK(expect("as"));
   KAPPA_TRY(view.query, query());
-  KAPPA_CHECK_OK(emit_clause());
+  view.emit_place = peek().place;
+  KAPPA_TRY(view.emit, emit_clause());
   return view;
 }
 

@@ -1,10 +1,14 @@
+// Whole statements: SELECT, CREATE MATERIALIZED VIEW, CREATE TABLE AS LATEST and CREATE STREAM AS to plans.
 #include "processor/sql/planner.h"
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 
 #include "processor/sql/expression_tools.h"
 #include "processor/sql/lexer.h"
+#include "processor/sql/plan_properties.h"
+#include "processor/sql/planner_impl.h"
 #include "processor/sql/suggest.h"
 #include "processor/vector/functions.h"
 #include "proto/limits.h"
@@ -12,448 +16,8 @@
 namespace kappa::processor::sql {
 namespace {
 
-// What identifies a row of a relation: the key of a view over it.
-enum class Identity { kEvent, kGroup, kSingleRow, kOther };
-
-struct Relation {
-  PlanPtr base;
-  ExpressionPtr predicate;  // Over the base; null: every row.
-  Scope scope;              // What an outer query may name.
-  Identity identity = Identity::kOther;
-  std::vector<ExpressionPtr> key;  // Over the base.
-  std::vector<std::string> key_names;
-  std::vector<SortKey> order;  // Over the base, of the query that made it.
-  bool ordered = false;        // Its query has ORDER BY, LIMIT or OFFSET.
-};
-
-std::shared_ptr<Plan> node(PlanKind kind, PlanPtr input) {
-  auto plan = std::make_shared<Plan>();
-  plan->kind = kind;
-  if (input) plan->output = input->output;
-  plan->input = std::move(input);
-  return plan;
-}
-
-PlanPtr filtered(PlanPtr base, const ExpressionPtr& predicate) {
-  if (!predicate) return base;
-  auto filter = node(PlanKind::kFilter, std::move(base));
-  filter->predicate = predicate;
-  return filter;
-}
-
-// A NULL without a type is TEXT once it is a column.
-ExpressionPtr typed(const ExpressionPtr& e) {
-  return e->type.id == TypeId::kNull ? make_constant(Value::null(kTextType)) : e;
-}
-
-PlanPtr projected(PlanPtr input, const std::vector<ExpressionPtr>& expressions,
-                  const std::vector<std::string>& names) {
-  auto project = node(PlanKind::kProject, std::move(input));
-  project->output.clear();
-  for (std::size_t i = 0; i < expressions.size(); ++i) {
-    project->expressions.push_back(typed(expressions[i]));
-    project->output.push_back({names[i], project->expressions.back()->type});
-  }
-  return project;
-}
-
-// The name of a column without an alias: the column's own, else the text of the expression.
-std::string default_name(const Node& item) {
-  if (item.kind == NodeKind::kColumn) return item.names.back().text;
-  std::string name;
-  bool space = false;
-  for (const char c : item.source) {
-    const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
-    if (!blank) {
-      if (space && !name.empty()) name += ' ';
-      name += c;
-    }
-    space = blank;
-  }
-  return name;
-}
-
-class Planner {
- public:
-  Planner(const CatalogReader& catalog, bool in_view) : catalog_(catalog) {
-    context_.in_view = in_view;
-    context_.now_micros = std::chrono::duration_cast<std::chrono::microseconds>(
-                              std::chrono::system_clock::now().time_since_epoch())
-                              .count();
-  }
-
-  Expected<Relation> select(const Query& query);
-  PlanPtr finish(const Query& query, const Relation& relation);
-
-  std::vector<std::string> streams;
-  std::vector<std::string> views;
-  std::optional<std::uint64_t> as_of_offset;
-
- private:
-  // The names a query's expressions see, and its select list with * spelled out.
-  struct Item {
-    NodePtr node;              // Null for a column that * stands for.
-    ExpressionPtr expression;  // Of *; else filled when bound.
-    std::string name;
-    std::size_t size = 1;  // Nodes of the expression as a tree.
-  };
-
-  Expected<Relation> from(const Query& query);
-  Expected<Relation> stream_relation(const TableRef& table, std::shared_ptr<const StreamDefinition> stream);
-  Expected<Relation> view_relation(const TableRef& table, const CatalogReader::View& view);
-  Expected<Relation> subquery_relation(const TableRef& table);
-  Expected<std::vector<Item>> items_of(const Query& query, const Scope& scope);
-  Expected<std::vector<ExpressionPtr>> group_keys(const Query& query, const std::vector<Item>& items,
-                                                  const Scope& scope);
-  Expected<ExpressionPtr> order_expression(const OrderItem& item, const std::vector<Item>& items,
-                                           ExpressionBinder& binder);
-  Expected<ExpressionPtr> over_groups(const ExpressionPtr& expression, const std::vector<ExpressionPtr>& keys,
-                                      const Relation& input, const Node* place);
-  [[nodiscard]] std::unexpected<Error> later(std::string construct, SourcePlace place) const {
-    return fail_at(place, ErrorCode::kUnsupported, 2008,
-                   std::move(construct) + " is not available in this version");
-  }
-
-  const CatalogReader& catalog_;
-  BindContext context_;
-  std::size_t group_width_ = 0;  // Columns of the input under the aggregate being planned.
-};
-
-Expected<Relation> Planner::stream_relation(const TableRef& table,
-                                            std::shared_ptr<const StreamDefinition> stream) {
-  if (table.version) {
-    return fail_at(table.name.place, ErrorCode::kInvalid, 2005, "a stream has no versions",
-                   "versions belong to views");
-  }
-  streams.push_back(stream->name);
-  Relation relation;
-  auto scan = node(PlanKind::kStreamScan, nullptr);
-  const std::size_t declared = stream->columns.size();
-  const std::size_t pseudo = declared + stream->hidden.size();
-  for (std::size_t i = 0; i < declared; ++i) {
-    scan->stream_columns.push_back(i);
-    scan->output.push_back({stream->columns[i].name, stream->columns[i].type});
-  }
-  const Column pseudos[] = {
-      {"_offset", kBigintType}, {"_seq", kBigintType}, {"_key", kTextType}, {"_append_time", kTimestampType}};
-  for (std::size_t i = 0; i < std::size(pseudos); ++i) {
-    scan->stream_columns.push_back(pseudo + i);
-    scan->output.push_back(pseudos[i]);
-  }
-  for (std::size_t i = 0; i < scan->output.size(); ++i) {
-    relation.scope.columns.push_back(
-        {scan->output[i].name, make_column(i, scan->output[i].type), i >= declared, 1});
-  }
-  relation.scope.what = "stream \"" + stream->name + "\"";
-  relation.identity = Identity::kEvent;
-  relation.key = {make_column(declared, kBigintType)};
-  relation.key_names = {"_offset"};
-  if (table.as_of_offset) as_of_offset = table.as_of_offset;
-  scan->stream = std::move(stream);
-  relation.base = std::move(scan);
-  return relation;
-}
-
-Expected<Relation> Planner::view_relation(const TableRef& table, const CatalogReader::View& view) {
-  if (context_.in_view) return later("a view that reads a view", table.name.place);
-  if (table.as_of_offset) {
-    return fail_at(table.name.place, ErrorCode::kInvalid, 2005,
-                   "AS OF OFFSET needs a stream, \"" + view.name + "\" is a view");
-  }
-  if (table.version && *table.version != view.version) {
-    return fail_at(table.name.place, ErrorCode::kNotFound, 2003,
-                   "view \"" + view.name + "\" has no version " + std::to_string(*table.version),
-                   "the current version is " + std::to_string(view.version));
-  }
-  views.push_back(view.name);
-  Relation relation;
-  auto scan = node(PlanKind::kViewScan, nullptr);
-  scan->view = view.name;
-  scan->view_version = table.version.value_or(0);
-  for (std::size_t i = 0; i < view.plan->visible_columns; ++i) {
-    const Column& column = view.plan->root->output[i];
-    scan->output.push_back(column);
-    relation.scope.columns.push_back({column.name, make_column(i, column.type), false, 1});
-  }
-  relation.scope.what = "view \"" + view.name + "\"";
-  relation.base = std::move(scan);
-  return relation;
-}
-
-Expected<Relation> Planner::subquery_relation(const TableRef& table) {
-  KAPPA_TRY(Relation inner, select(*table.subquery));
-  if (table.subquery->limit || table.subquery->offset != 0) {
-    return later("LIMIT in a subquery", table.subquery->limit_place);
-  }
-  return inner;  // An order without a limit is nobody's: rows of a subquery have none.
-}
-
-Expected<Relation> Planner::from(const Query& query) {
-  if (!query.from) {
-    if (context_.in_view) {
-      return fail_at(query.place, ErrorCode::kInvalid, 2005, "a view needs FROM", "name the stream it reads");
-    }
-    Relation relation;
-    relation.base = node(PlanKind::kValues, nullptr);
-    return relation;
-  }
-  const TableRef& table = *query.from;
-  Relation relation;
-  if (table.subquery) {
-    KAPPA_TRY(relation, subquery_relation(table));
-    relation.scope.what = "the subquery";
-    relation.scope.alias.clear();
-    relation.ordered = false;
-    relation.order.clear();
-  } else if (auto stream = catalog_.stream(table.name.text)) {
-    KAPPA_TRY(relation, stream_relation(table, std::move(stream)));
-    relation.scope.alias = table.name.text;
-  } else if (const auto view = catalog_.view(table.name.text)) {
-    KAPPA_TRY(relation, view_relation(table, *view));
-    relation.scope.alias = table.name.text;
-  } else {
-    return unknown_relation(table.name, catalog_);
-  }
-  if (table.alias) relation.scope.alias = table.alias->text;
-  return relation;
-}
-
-Expected<std::vector<Planner::Item>> Planner::items_of(const Query& query, const Scope& scope) {
-  std::vector<Item> items;
-  for (const SelectItem& item : query.items) {
-    const Node& expression = *item.expression;
-    if (expression.kind != NodeKind::kStar) {
-      items.push_back(
-          {item.expression, nullptr, item.alias ? item.alias->text : default_name(expression), 1});
-      continue;
-    }
-    if (!query.from) return fail_at(expression.place, ErrorCode::kInvalid, 2005, "* needs FROM");
-    if (!expression.names.empty() &&
-        (expression.names.size() > 1 || expression.names[0].text != scope.alias)) {
-      return fail_at(expression.place, ErrorCode::kNotFound, 2006,
-                     "\"" + expression.names[0].text + "\" is not in FROM");
-    }
-    for (const ScopeColumn& column : scope.columns) {
-      if (!column.hidden) items.push_back({nullptr, column.expression, column.name, column.size});
-    }
-  }
-  if (items.empty()) return fail_at(query.place, ErrorCode::kInvalid, 2005, "the select list is empty");
-  if (items.size() > limits::kColumnsMax) {
-    return fail_at(query.place, ErrorCode::kTooLarge, 2009,
-                   "more than " + std::to_string(limits::kColumnsMax) + " columns");
-  }
-  return items;
-}
-
-// The select item that a bare integer stands for; nullopt if the node is not one.
-Expected<std::optional<std::size_t>> ordinal(const Node& node, std::size_t count, const char* clause) {
-  if (node.kind != NodeKind::kLiteral || node.literal.is_null() ||
-      node.literal.type().id != TypeId::kBigint) {
-    return std::nullopt;
-  }
-  const std::int64_t position = node.literal.as_int64();
-  if (position < 1 || position > static_cast<std::int64_t>(count)) {
-    return fail_at(node.place, ErrorCode::kNotFound, 2006,
-                   std::string(clause) + " " + std::to_string(position) + " is not in the select list",
-                   "positions go from 1 to " + std::to_string(count));
-  }
-  return static_cast<std::size_t>(position - 1);
-}
-
-Expected<std::vector<ExpressionPtr>> Planner::group_keys(const Query& query, const std::vector<Item>& items,
-                                                         const Scope& scope) {
-  std::map<std::string, NodePtr> aliases;
-  for (const Item& item : items) {
-    if (item.node) aliases.emplace(item.name, item.node);
-  }
-  ExpressionBinder binder(scope, context_, {"GROUP BY", nullptr, &aliases});
-  std::vector<ExpressionPtr> keys;
-  const auto add = [&](const ExpressionPtr& key) {
-    const bool known =
-        std::any_of(keys.begin(), keys.end(), [&](const ExpressionPtr& k) { return equal(*k, *key); });
-    if (!known) keys.push_back(typed(key));
-  };
-  for (const NodePtr& key : query.group_by) {
-    KAPPA_TRY(const std::optional<std::size_t> position, ordinal(*key, items.size(), "GROUP BY"));
-    const Item* item = position ? &items[*position] : nullptr;
-    if (item != nullptr && !item->node) {
-      add(item->expression);
-      continue;
-    }
-    KAPPA_TRY(ExpressionPtr bound, binder.bind(item != nullptr ? item->node : key));
-    add(bound);
-  }
-  return keys;
-}
-
-Expected<ExpressionPtr> Planner::order_expression(const OrderItem& item, const std::vector<Item>& items,
-                                                  ExpressionBinder& binder) {
-  const Node& node = *item.expression;
-  KAPPA_TRY(const std::optional<std::size_t> position, ordinal(node, items.size(), "ORDER BY"));
-  if (position) return items[*position].expression;
-  // An output column's name goes before an input column's.
-  if (node.kind == NodeKind::kColumn && node.names.size() == 1) {
-    for (const Item& output : items) {
-      if (output.name == node.names[0].text) return output.expression;
-    }
-  }
-  return binder.bind(item.expression);
-}
-
-// An expression over the input, aggregates as columns after it, to one over the aggregate's output.
-Expected<ExpressionPtr> Planner::over_groups(const ExpressionPtr& expression,
-                                             const std::vector<ExpressionPtr>& keys, const Relation& input,
-                                             const Node* place) {
-  std::optional<std::size_t> loose;  // A column that is neither grouped nor aggregated.
-  ExpressionPtr result = rewrite(expression, [&](const ExpressionPtr& part) -> ExpressionPtr {
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (equal(*keys[i], *part)) return make_column(i, part->type);
-    }
-    if (part->kind != ExpressionKind::kColumn) return nullptr;
-    if (part->column >= group_width_)
-      return make_column(keys.size() + part->column - group_width_, part->type);
-    loose = part->column;
-    return part;
-  });
-  if (!loose) return result;
-  const std::string& name = input.base->output[*loose].name;
-  // The place of the column inside the item, found by name.
-  std::optional<SourcePlace> found;
-  const std::function<void(const Node&)> search = [&](const Node& n) {
-    if (n.kind == NodeKind::kColumn && !found) {
-      const ScopeColumn* column = find_column(input.scope, n.names.back());
-      if (column != nullptr && column->expression->kind == ExpressionKind::kColumn &&
-          column->expression->column == *loose) {
-        found = n.place;
-      }
-    }
-    if (n.kind == NodeKind::kCall && n.named_call && is_aggregate_name(n.function)) return;
-    for (const NodePtr& argument : n.arguments) search(*argument);
-    if (n.operand) search(*n.operand);
-  };
-  if (place != nullptr) search(*place);
-  Error error{ErrorCode::kInvalid,
-              2005,
-              "column \"" + name + "\" is neither in GROUP BY nor inside an aggregate",
-              "add it to GROUP BY, or take min(" + name + ") or max(" + name + ")",
-              0,
-              {}};
-  if (found) {
-    error.place = found;
-  } else if (place != nullptr) {
-    error.place = place->place;
-  }
-  return std::unexpected(std::move(error));
-}
-
-Expected<Relation> Planner::select(const Query& query) {
-  KAPPA_TRY(Relation input, from(query));
-  if (query.where) {
-    ExpressionBinder binder(input.scope, context_, {"WHERE", nullptr, nullptr});
-    KAPPA_TRY(ExpressionPtr condition, binder.bind_condition(query.where));
-    if (input.predicate) {
-      KAPPA_TRY(condition, make_call("and", {input.predicate, std::move(condition)}));
-    }
-    input.predicate = std::move(condition);
-  }
-  KAPPA_TRY(std::vector<Item> items, items_of(query, input.scope));
-  KAPPA_TRY(std::vector<ExpressionPtr> keys, group_keys(query, items, input.scope));
-
-  AggregateList aggregates;
-  aggregates.base = group_width_ = input.base->output.size();
-  ExpressionBinder binder(input.scope, context_, {"SELECT", &aggregates, nullptr});
-  std::map<std::string, NodePtr> aliases;
-  for (Item& item : items) {
-    if (!item.node) continue;
-    const std::size_t before = context_.nodes;
-    KAPPA_TRY(item.expression, binder.bind(item.node));
-    item.size = context_.nodes - before;
-    aliases.emplace(item.name, item.node);
-  }
-  ExpressionPtr having;
-  if (query.having) {
-    ExpressionBinder having_binder(input.scope, context_, {"HAVING", &aggregates, &aliases});
-    KAPPA_TRY(having, having_binder.bind_condition(query.having));
-  }
-  std::vector<SortKey> order;
-  ExpressionBinder order_binder(input.scope, context_, {"ORDER BY", &aggregates, &aliases});
-  for (const OrderItem& item : query.order_by) {
-    SortKey key;
-    KAPPA_TRY(key.expression, order_expression(item, items, order_binder));
-    key.descending = item.descending;
-    key.nulls_first = item.nulls_first.value_or(item.descending);
-    if (key.expression->type.id == TypeId::kJson) {
-      return fail_at(item.expression->place, ErrorCode::kInvalid, 2002, "JSON has no order",
-                     "->> opens JSON as TEXT");
-    }
-    order.push_back(std::move(key));
-  }
-
-  bool grouped = !query.group_by.empty() || !aggregates.aggregates.empty() || having;
-  if (query.distinct) {
-    if (grouped) return later("SELECT DISTINCT over an aggregate", query.place);
-    grouped = true;
-    for (const Item& item : items) {
-      const bool known =
-          std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return equal(*k, *item.expression); });
-      if (!known) keys.push_back(typed(item.expression));
-    }
-  }
-
-  Relation result;
-  result.scope.what = "the subquery";
-  result.ordered = !query.order_by.empty() || query.limit || query.offset != 0;
-  if (!grouped) {
-    for (const Item& item : items)
-      result.scope.columns.push_back({item.name, typed(item.expression), false, item.size});
-    result.base = std::move(input.base);
-    result.predicate = std::move(input.predicate);
-    result.identity = input.identity;
-    result.key = std::move(input.key);
-    result.key_names = std::move(input.key_names);
-    result.order = std::move(order);
-    return result;
-  }
-  for (const ExpressionPtr& key : keys) {
-    if (key->type.id == TypeId::kJson) {
-      return fail_at(query.place, ErrorCode::kInvalid, 2002, "JSON cannot be grouped by",
-                     "->> opens JSON as TEXT");
-    }
-  }
-  for (const Item& item : items) {
-    KAPPA_TRY(ExpressionPtr over, over_groups(item.expression, keys, input, item.node.get()));
-    result.scope.columns.push_back({item.name, typed(over), false, item.size});
-  }
-  if (having) {
-    KAPPA_TRY(result.predicate, over_groups(having, keys, input, query.having.get()));
-  }
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    KAPPA_TRY(order[i].expression,
-              over_groups(order[i].expression, keys, input, query.order_by[i].expression.get()));
-  }
-  result.order = std::move(order);
-
-  std::vector<std::string> names;
-  for (const Column& column : input.base->output) names.push_back(column.name);
-  auto aggregate = node(PlanKind::kAggregate, filtered(input.base, input.predicate));
-  aggregate->output.clear();
-  for (const ExpressionPtr& key : keys) {
-    std::string name = to_string(*key, names);
-    result.key.push_back(make_column(aggregate->output.size(), key->type));
-    result.key_names.push_back(name);
-    aggregate->output.push_back({std::move(name), key->type});
-  }
-  for (const Aggregate& one : aggregates.aggregates)
-    aggregate->output.push_back({to_string(one, names), one.type});
-  aggregate->group_keys = std::move(keys);
-  aggregate->aggregates = std::move(aggregates.aggregates);
-  result.identity = aggregate->group_keys.empty() ? Identity::kSingleRow : Identity::kGroup;
-  result.base = std::move(aggregate);
-  return result;
-}
-
 // The relation as a plan: filter, project, sort and limit.
-PlanPtr Planner::finish(const Query& query, const Relation& relation) {
+PlanPtr finish(const Relation& relation) {
   std::vector<ExpressionPtr> expressions;
   std::vector<std::string> names;
   for (const ScopeColumn& column : relation.scope.columns) {
@@ -473,15 +37,233 @@ PlanPtr Planner::finish(const Query& query, const Relation& relation) {
   }
   PlanPtr plan = projected(filtered(relation.base, relation.predicate), expressions, names);
   if (!relation.ordered) return plan;
-  auto sort = node(PlanKind::kSort, plan);
+  auto sort = make_node(PlanKind::kSort, plan);
   sort->sort_keys = std::move(keys);
-  sort->limit = query.limit;
-  sort->offset = query.offset;
+  sort->limit = relation.limit;
+  sort->offset = relation.offset;
   sort->output.resize(visible);  // Columns that only ORDER BY needed leave again.
   return sort;
 }
 
+// The plan and the key of a view over a relation.
+Expected<ViewPlan> view_plan(const Relation& relation, SourcePlace place) {
+  ViewPlan view;
+  std::vector<ExpressionPtr> expressions;
+  std::vector<std::string> names;
+  for (const ScopeColumn& column : relation.scope.columns) {
+    if (column.hidden) continue;
+    if (std::ranges::find(names, column.name) != names.end()) {
+      return fail_at(place, ErrorCode::kExists, 2007, "two columns are named \"" + column.name + "\"",
+                     "name one of them with AS");
+    }
+    expressions.push_back(column.expression);
+    names.push_back(column.name);
+  }
+  view.visible_columns = expressions.size();
+  if (relation.identity == Identity::kOther) {
+    for (std::size_t i = 0; i < expressions.size(); ++i) view.key_columns.push_back(i);
+  }
+  for (std::size_t i = 0; relation.identity != Identity::kOther && i < relation.key.size(); ++i) {
+    std::size_t at = 0;
+    while (at < expressions.size() && !equal(*typed(expressions[at]), *relation.key[i])) ++at;
+    if (at == expressions.size()) {
+      expressions.push_back(relation.key[i]);
+      names.push_back(relation.key_names[i]);
+    }
+    view.key_columns.push_back(at);
+  }
+  view.single_row = relation.identity == Identity::kSingleRow;
+  view.append_only_key = relation.identity == Identity::kEvent;
+  view.root = prune(optimize(projected(filtered(relation.base, relation.predicate), expressions, names)));
+  return view;
+}
+
+// The first windowed aggregate below `plan`, reached through filters and projections (and, if `through` says so,
+// ranks), changed by `change`; null if there is none.
+PlanPtr with_window_aggregate(const PlanPtr& plan, bool through_ranks, const std::function<void(Plan&)>& change) {
+  if (plan->kind == PlanKind::kAggregate && plan->window_key) {
+    auto changed = std::make_shared<Plan>(*plan);
+    change(*changed);
+    return changed;
+  }
+  const bool passes = plan->kind == PlanKind::kFilter || plan->kind == PlanKind::kProject ||
+                      (through_ranks && (plan->kind == PlanKind::kTopK || plan->kind == PlanKind::kAggregate));
+  if (!passes) return nullptr;
+  const PlanPtr below = with_window_aggregate(plan->input, through_ranks, change);
+  if (!below) return nullptr;
+  auto copy = std::make_shared<Plan>(*plan);
+  copy->input = below;
+  return copy;
+}
+
+// What a window that closes or expires needs: a watermark, and so an event time in every stream.
+Status check_event_times(const Plan& plan, SourcePlace place, const std::string& what) {
+  for (const Plan* scan : scans_of(plan)) {
+    if (scan->kind != PlanKind::kStreamScan || scan->stream->event_time) continue;
+    return fail_at(place, ErrorCode::kInvalid, 2005,
+                   what + " needs event time: stream \"" + scan->stream->name + "\" has none",
+                   "create it WITH (event_time = 'column')");
+  }
+  return {};
+}
+
+bool one_row(const Plan& plan) {
+  if (plan.kind == PlanKind::kAggregate) return plan.group_keys.empty();
+  if (plan.kind == PlanKind::kTopK) return plan.top_k.partition.empty() && plan.top_k.limit <= 1;
+  if (plan.kind == PlanKind::kFilter || plan.kind == PlanKind::kProject) return one_row(*plan.input);
+  return plan.kind == PlanKind::kValues;
+}
+
+// A join that compares everything with everything keeps all and answers with a product.
+Status check_joins(const Plan& plan, SourcePlace place) {
+  if (plan.kind == PlanKind::kJoin && plan.join.match == Join::Match::kCurrent && plan.join.left_keys.empty() &&
+      !plan.join.left_time && !one_row(*plan.input) && !one_row(*plan.right)) {
+    return fail_at(place, ErrorCode::kInvalid, 2005,
+                   "a join without an equality or a bound on time grows with the product of its sides",
+                   "add ON a.key = b.key, or bound the times: b.ts BETWEEN a.ts - INTERVAL '1 minute' AND a.ts; "
+                   "WITH (unbounded_join = 'allow') insists");
+  }
+  if (plan.input) KAPPA_CHECK_OK(check_joins(*plan.input, place));
+  if (plan.right) KAPPA_CHECK_OK(check_joins(*plan.right, place));
+  return {};
+}
+
+// Options of what a SELECT makes.
+struct ViewOptions {
+  const Option* retain = nullptr;
+  std::int64_t retain_micros = 0;
+  bool allow_unbounded_join = false;
+  // Of a derived stream.
+  const Option* topic = nullptr;
+  const Option* event_time = nullptr;
+  const Option* delay = nullptr;
+};
+
+Expected<ViewOptions> view_options(const std::vector<Option>& options, const char* what,
+                                   const std::vector<std::string>& known) {
+  ViewOptions result;
+  std::vector<std::string> seen;
+  for (const Option& option : options) {
+    const std::string& name = option.name.text;
+    if (std::ranges::find(known, name) == known.end()) {
+      std::string hint = did_you_mean(name, known);
+      if (hint.empty()) {
+        for (const std::string& one : known) hint += (hint.empty() ? "options: " : ", ") + one;
+      }
+      return fail_at(option.name.place, ErrorCode::kInvalid, 2005,
+                     std::string(what) + " has no option \"" + name + "\"", std::move(hint));
+    }
+    if (std::ranges::find(seen, name) != seen.end()) {
+      return fail_at(option.name.place, ErrorCode::kInvalid, 2005, "the option " + name + " is given twice");
+    }
+    seen.push_back(name);
+    if (name == "retain") {
+      const auto retain = parse_interval(option.value);
+      if (!retain || *retain < 0) {
+        return fail_at(option.value_place, ErrorCode::kInvalid, 2002,
+                       "'" + option.value + "' is not a valid retention", "for example retain = '30 days'");
+      }
+      result.retain = &option;
+      result.retain_micros = *retain;
+    } else if (name == "unbounded_join") {
+      if (option.value != "allow" && option.value != "refuse") {
+        return fail_at(option.value_place, ErrorCode::kInvalid, 2005,
+                       "unbounded_join is 'refuse' or 'allow', not '" + option.value + "'");
+      }
+      result.allow_unbounded_join = option.value == "allow";
+    } else if (name == "topic") {
+      result.topic = &option;
+    } else if (name == "event_time") {
+      result.event_time = &option;
+    } else if (name == "delay") {
+      result.delay = &option;
+    } else {
+      return fail_at(option.name.place, ErrorCode::kUnsupported, 2008,
+                     "the option " + name + " is not available in this version");
+    }
+  }
+  return result;
+}
+
+// What follows for every plan that is kept: retention, and joins that would grow without bound.
+Status apply_options(ViewPlan& view, const ViewOptions& options, SourcePlace place) {
+  if (!options.allow_unbounded_join) KAPPA_CHECK_OK(check_joins(*view.root, place));
+  if (options.retain == nullptr) return {};
+  const PlanPtr retained = with_window_aggregate(
+      view.root, true, [&](Plan& aggregate) { aggregate.retain_micros = options.retain_micros; });
+  if (!retained) {
+    return fail_at(options.retain->name.place, ErrorCode::kInvalid, 2005, "retain needs a window to go by",
+                   "GROUP BY TUMBLE, HOP or SESSION");
+  }
+  KAPPA_CHECK_OK(check_event_times(*retained, options.retain->name.place, "retain"));
+  view.root = retained;
+  return {};
+}
+
+std::vector<std::string> reads_of(const Planner& planner) {
+  std::vector<std::string> reads = planner.streams;
+  reads.insert(reads.end(), planner.views.begin(), planner.views.end());
+  return reads;
+}
+
+Expected<Relation> relation_of_view(Planner& planner, const Query& query) {
+  KAPPA_TRY(Relation relation, planner.query(query));
+  KAPPA_CHECK_OK(planner.check_rank(relation));
+  if (planner.as_of_offset) {
+    return fail_at(query.place, ErrorCode::kInvalid, 2005, "AS OF OFFSET is not allowed in a view",
+                   "a view follows the log; WHERE _offset < N cuts it");
+  }
+  return planner.limited(std::move(relation));
+}
+
 }  // namespace
+
+Planner::Planner(const CatalogReader& catalog, bool in_view) : catalog_(catalog) {
+  context_.in_view = in_view;
+  context_.now_micros = std::chrono::duration_cast<std::chrono::microseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
+}
+
+Expected<Relation> Planner::latest_relation(const CreateTableSyntax& syntax) {
+  auto stream = catalog_.stream(syntax.source.text);
+  if (!stream) {
+    if (!catalog_.view(syntax.source.text)) return unknown_relation(syntax.source, catalog_);
+    return fail_at(syntax.source.place, ErrorCode::kInvalid, 2005,
+                   "LATEST reads a stream, \"" + syntax.source.text + "\" is a view or table",
+                   "a view has one row a key already: join it as it is");
+  }
+  KAPPA_TRY(Relation relation, stream_relation({}, stream));
+  ExpressionBinder binder(relation.scope, context_, {"BY", nullptr, nullptr, nullptr});
+  auto plan = make_node(PlanKind::kTopK, relation.base);
+  std::vector<std::string> names;
+  for (const Column& column : relation.base->output) names.push_back(column.name);
+  std::vector<std::string> key_names;
+  for (const NodePtr& key : syntax.keys) {
+    KAPPA_TRY(ExpressionPtr bound, binder.bind(key));
+    if (bound->type.id == TypeId::kJson) {
+      return fail_at(key->place, ErrorCode::kInvalid, 2002, "JSON cannot be a key", "->> opens JSON as TEXT");
+    }
+    key_names.push_back(to_string(*bound, names));
+    plan->top_k.partition.push_back(typed(bound));
+  }
+  plan->top_k.order = {{relation.key.front(), true, true}};
+  plan->top_k.rank_keys = 1;
+  plan->top_k.limit = 1;
+  if (syntax.delete_when) {
+    ExpressionBinder condition(relation.scope, context_, {"DELETE WHEN", nullptr, nullptr, nullptr});
+    KAPPA_TRY(ExpressionPtr deleted, condition.bind_condition(syntax.delete_when));
+    KAPPA_TRY(relation.predicate, make_call("is not true", {deleted}));
+    relation.history_deleted = std::move(deleted);
+  }
+  relation.key = plan->top_k.partition;
+  relation.key_names = std::move(key_names);
+  relation.identity = Identity::kKeyed;
+  std::erase_if(relation.scope.columns, [](const ScopeColumn& column) { return column.hidden; });
+  relation.scope.tie_break.clear();
+  relation.base = std::move(plan);
+  return relation;
+}
 
 std::unexpected<Error> unknown_relation(const Name& name, const CatalogReader& catalog) {
   return fail_at(name.place, ErrorCode::kNotFound, 2003, "no view or stream \"" + name.text + "\"",
@@ -495,17 +277,19 @@ Status check_new_name(const Name& name, bool may_exist, const CatalogReader& cat
   }
   if (may_exist) return {};
   const bool stream = catalog.stream(name.text) != nullptr;
-  if (!stream && !catalog.view(name.text)) return {};
+  const auto view = catalog.view(name.text);
+  if (!stream && !view) return {};
+  const char* const what = stream ? "stream" : view->table ? "table" : "view";
   return fail_at(name.place, ErrorCode::kExists, 2007,
-                 std::string("a ") + (stream ? "stream" : "view") + " \"" + name.text + "\" exists already",
+                 std::string("a ") + what + " \"" + name.text + "\" exists already",
                  "IF NOT EXISTS leaves it as it is");
 }
 
 Expected<Select> plan_select(const Query& query, const CatalogReader& catalog) {
   Planner planner(catalog, false);
-  KAPPA_TRY(const Relation relation, planner.select(query));
+  KAPPA_TRY(const Relation relation, planner.query(query));
   Select select;
-  select.plan = prune(planner.finish(query, relation));
+  select.plan = prune(optimize(finish(relation)));
   select.views = std::move(planner.views);
   select.streams = std::move(planner.streams);
   select.as_of_offset = planner.as_of_offset;
@@ -514,64 +298,109 @@ Expected<Select> plan_select(const Query& query, const CatalogReader& catalog) {
 
 Expected<CreateView> plan_view(const CreateViewSyntax& syntax, const CatalogReader& catalog) {
   KAPPA_CHECK_OK(check_new_name(syntax.name, syntax.if_not_exists || syntax.or_replace, catalog));
-  const Query& query = *syntax.query;
+  KAPPA_TRY(const ViewOptions options,
+            view_options(syntax.options, "a view", {"retain", "unbounded_join", "cutover", "keep_old"}));
+  if (syntax.emit == EmitSyntax::kOnWindowClose) {
+    return fail_at(syntax.emit_place, ErrorCode::kInvalid, 2005,
+                   "EMIT ON WINDOW CLOSE belongs to a stream: the rows of a view are always current",
+                   "CREATE STREAM ... AS SELECT ... EMIT ON WINDOW CLOSE writes them to the log");
+  }
   CreateView view;
   view.name = syntax.name.text;
   view.if_not_exists = syntax.if_not_exists;
   view.or_replace = syntax.or_replace;
-  static const std::vector<std::string> kOptions = {"retain", "cutover", "keep_old"};
-  for (const Option& option : syntax.options) {
-    if (std::find(kOptions.begin(), kOptions.end(), option.name.text) == kOptions.end()) {
-      return fail_at(option.name.place, ErrorCode::kInvalid, 2005,
-                     "a view has no option \"" + option.name.text + "\"",
-                     did_you_mean(option.name.text, kOptions));
-    }
-    return fail_at(option.name.place, ErrorCode::kUnsupported, 2008,
-                   "the option " + option.name.text + " is not available in this version");
-  }
   Planner planner(catalog, true);
-  KAPPA_TRY(const Relation relation, planner.select(query));
-  const auto later = [](const std::string& construct, SourcePlace place) {
-    return fail_at(place, ErrorCode::kUnsupported, 2008, construct + " is not available in this version");
-  };
-  if (!query.order_by.empty()) {
-    return later("ORDER BY in a view", query.order_by.front().expression->place);
-  }
-  if (relation.ordered) return later("LIMIT in a view", query.limit_place);
-  if (planner.as_of_offset) {
-    return fail_at(query.place, ErrorCode::kInvalid, 2005, "AS OF OFFSET is not allowed in a view",
-                   "a view follows the log; WHERE _offset < N cuts it");
-  }
-  for (const Plan* below = relation.base->input.get(); below != nullptr; below = below->input.get()) {
-    if (below->kind == PlanKind::kAggregate)
-      return later("an aggregate of an aggregate in a view", query.place);
-  }
-  std::vector<ExpressionPtr> expressions;
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < relation.scope.columns.size(); ++i) {
-    const ScopeColumn& column = relation.scope.columns[i];
-    if (std::find(names.begin(), names.end(), column.name) != names.end()) {
-      return fail_at(query.place, ErrorCode::kExists, 2007, "two columns are named \"" + column.name + "\"",
-                     "name one of them with AS");
-    }
-    expressions.push_back(column.expression);
-    names.push_back(column.name);
-  }
-  view.plan.visible_columns = expressions.size();
-  for (std::size_t i = 0; i < relation.key.size(); ++i) {
-    std::size_t at = 0;
-    while (at < expressions.size() && !equal(*expressions[at], *relation.key[i])) ++at;
-    if (at == expressions.size()) {
-      expressions.push_back(relation.key[i]);
-      names.push_back(relation.key_names[i]);
-    }
-    view.plan.key_columns.push_back(at);
-  }
-  view.plan.single_row = relation.identity == Identity::kSingleRow;
-  view.plan.append_only_key = relation.identity == Identity::kEvent;
-  view.plan.root = prune(projected(filtered(relation.base, relation.predicate), expressions, names));
-  view.reads = std::move(planner.streams);
+  KAPPA_TRY(const Relation relation, relation_of_view(planner, *syntax.query));
+  KAPPA_TRY(view.plan, view_plan(relation, syntax.query->place));
+  KAPPA_CHECK_OK(apply_options(view.plan, options, syntax.query->place));
+  view.reads = reads_of(planner);
   return view;
+}
+
+Expected<CreateView> plan_table(const CreateTableSyntax& syntax, const CatalogReader& catalog) {
+  KAPPA_CHECK_OK(check_new_name(syntax.name, syntax.if_not_exists || syntax.or_replace, catalog));
+  KAPPA_TRY([[maybe_unused]] const ViewOptions options, view_options(syntax.options, "a table", {"cutover", "keep_old"}));
+  CreateView table;
+  table.name = syntax.name.text;
+  table.if_not_exists = syntax.if_not_exists;
+  table.or_replace = syntax.or_replace;
+  Planner planner(catalog, true);
+  KAPPA_TRY(const Relation relation, planner.latest_relation(syntax));
+  KAPPA_TRY(table.plan, view_plan(relation, syntax.source.place));
+  auto definition = std::make_shared<TableDefinition>();
+  definition->stream = catalog.stream(syntax.source.text);
+  definition->delete_when = relation.history_deleted;
+  table.table = std::move(definition);
+  table.reads = reads_of(planner);
+  return table;
+}
+
+Expected<CreateStream> plan_derived(const CreateStreamSyntax& syntax, const CatalogReader& catalog) {
+  KAPPA_CHECK_OK(check_new_name(syntax.name, syntax.if_not_exists || syntax.or_replace, catalog));
+  KAPPA_TRY(const ViewOptions options,
+            view_options(syntax.options, "a derived stream", {"topic", "event_time", "delay", "unbounded_join"}));
+  CreateStream stream;
+  stream.if_not_exists = syntax.if_not_exists;
+  stream.or_replace = syntax.or_replace;
+  Planner planner(catalog, true);
+  KAPPA_TRY(const Relation relation, relation_of_view(planner, *syntax.query));
+  KAPPA_TRY(ViewPlan plan, view_plan(relation, syntax.query->place));
+  KAPPA_CHECK_OK(apply_options(plan, options, syntax.query->place));
+  plan.emit = ViewPlan::Emit::kChanges;
+  if (syntax.emit == EmitSyntax::kOnWindowClose) {
+    const PlanPtr closing =
+        with_window_aggregate(plan.root, false, [](Plan& aggregate) { aggregate.emit_on_close = true; });
+    if (!closing) {
+      return fail_at(syntax.emit_place, ErrorCode::kInvalid, 2005,
+                     "EMIT ON WINDOW CLOSE needs a window that closes",
+                     "GROUP BY TUMBLE, HOP or SESSION; EMIT CHANGES gives every change");
+    }
+    KAPPA_CHECK_OK(check_event_times(*closing, syntax.emit_place, "EMIT ON WINDOW CLOSE"));
+    plan.root = closing;
+    plan.emit = ViewPlan::Emit::kOnWindowClose;
+  }
+  auto definition = std::make_shared<StreamDefinition>();
+  definition->name = syntax.name.text;
+  definition->topic = options.topic != nullptr ? options.topic->value : syntax.name.text;
+  if (definition->topic.empty() || definition->topic.size() > limits::kTopicNameBytesMax) {
+    return fail_at(options.topic->value_place, ErrorCode::kInvalid, 2005,
+                   "a topic's name has 1 to " + std::to_string(limits::kTopicNameBytesMax) + " bytes");
+  }
+  for (std::size_t i = 0; i < plan.visible_columns; ++i) {
+    StreamColumn column;
+    column.name = plan.root->output[i].name;
+    column.type = plan.root->output[i].type;
+    column.path.push_back({column.name, 0});
+    definition->columns.push_back(std::move(column));
+  }
+  // A topic that feeds the stream must not be the one that it writes.
+  for (const Plan* scan : scans_of(*plan.root)) {
+    if (scan->kind != PlanKind::kStreamScan || scan->stream->topic != definition->topic) continue;
+    return fail_at(syntax.name.place, ErrorCode::kInvalid, 2005,
+                   "the stream would read what it writes: topic \"" + definition->topic + "\"",
+                   "write to another topic: WITH (topic = '...')");
+  }
+  if (options.event_time != nullptr) {
+    for (std::size_t i = 0; i < definition->columns.size(); ++i) {
+      if (definition->columns[i].name == options.event_time->value) definition->event_time = i;
+    }
+    if (!definition->event_time || definition->columns[*definition->event_time].type.id != TypeId::kTimestamp) {
+      return fail_at(options.event_time->value_place, ErrorCode::kNotFound, 2006,
+                     "event_time names no TIMESTAMP column: \"" + options.event_time->value + "\"");
+    }
+  }
+  if (options.delay != nullptr) {
+    const auto delay = parse_interval(options.delay->value);
+    if (!delay || *delay < 0) {
+      return fail_at(options.delay->value_place, ErrorCode::kInvalid, 2002,
+                     "'" + options.delay->value + "' is not a valid delay", "for example delay = '5 seconds'");
+    }
+    definition->delay_micros = *delay;
+  }
+  stream.definition = std::move(definition);
+  stream.plan = std::make_shared<const ViewPlan>(std::move(plan));
+  stream.reads = reads_of(planner);
+  return stream;
 }
 
 }  // namespace kappa::processor::sql

@@ -1,8 +1,4 @@
-// SELECT to logical plans, for ad hoc reads and for views.
-//
-// A relation under construction is a base plan, a predicate over it and one expression a column:
-// subqueries that only filter and project dissolve into their outer query, so that view plans keep the
-// canonical shape  project [filter] aggregate [filter] stream-scan  or  project [filter] stream-scan.
+// SELECT and what is made of it to logical plans: views, tables, derived streams. planner_impl.h has the parts.
 #pragma once
 
 #include "processor/sql/ast.h"
@@ -15,6 +11,11 @@ namespace kappa::processor::sql {
 [[nodiscard]] Expected<Select> plan_select(const Query& query, const CatalogReader& catalog);
 [[nodiscard]] Expected<CreateView> plan_view(const CreateViewSyntax& syntax, const CatalogReader& catalog);
 
+// CREATE TABLE ... AS LATEST.
+[[nodiscard]] Expected<CreateView> plan_table(const CreateTableSyntax& syntax, const CatalogReader& catalog);
+// CREATE STREAM ... AS SELECT.
+[[nodiscard]] Expected<CreateStream> plan_derived(const CreateStreamSyntax& syntax, const CatalogReader& catalog);
+
 // CREATE STREAM: columns, paths, options, WHERE (bind_stream.cc).
 [[nodiscard]] Expected<CreateStream> bind_stream(const CreateStreamSyntax& syntax,
                                                  const CatalogReader& catalog);
@@ -23,7 +24,7 @@ namespace kappa::processor::sql {
 [[nodiscard]] Expected<std::vector<StreamColumn::Step>> parse_path(const std::string& path,
                                                                    SourcePlace place);
 
-// Keeps in every stream scan only the columns that the node above needs (prune.cc).
+// Keeps in every node only the columns that the nodes above need; the root keeps all of its own (prune.cc).
 [[nodiscard]] PlanPtr prune(const PlanPtr& plan);
 
 // Refuses a name that is taken: kExists 2007.
