@@ -31,7 +31,7 @@ class CatalogReader {
     std::string name;
     std::uint32_t version = 1;
     std::shared_ptr<const ViewPlan> plan;
-    std::shared_ptr<const TableDefinition> table;  // Null for a materialized view.
+    std::shared_ptr<const TableDefinition> table = nullptr;  // Null for a materialized view.
   };
   [[nodiscard]] virtual std::optional<View> view(std::string_view name) const = 0;
   // Every stream, table and view, for suggestions.
@@ -49,7 +49,7 @@ struct CreateStream {
 struct CreateView {
   std::string name;
   ViewPlan plan;
-  std::shared_ptr<const TableDefinition> table;  // Null for a materialized view.
+  std::shared_ptr<const TableDefinition> table = nullptr;  // Null for a materialized view.
   std::vector<std::string> reads;              // Streams and views it reads, directly.
   bool if_not_exists = false;
   bool or_replace = false;
