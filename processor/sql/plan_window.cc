@@ -82,6 +82,8 @@ Expected<Relation> Planner::windowed(Relation input, const std::string& function
     window.start = make_column(width, kTimestampType);
     window.end = make_column(width + 1, kTimestampType);
     if (function == "hop") {
+      // Where the start is a group's key, the end follows from it.
+      KAPPA_TRY(window.end, make_call("+", {window.start, make_constant(Value::interval(window.size_micros))}));
       // One row an event and window; which event it was does not identify it any more.
       if (input.identity != Identity::kOther) {
         input.identity = Identity::kKeyed;
