@@ -110,7 +110,7 @@ Expected<std::optional<Name>> Parser::alias() {
        {"from",    "where", "group", "having", "order", "limit", "offset", "fetch", "union", "intersect",
         "except",  "on",    "join",  "inner",  "left",  "right", "full",   "cross", "asof",  "natural",
         "using",   "emit",  "as",    "for",    "with",  "and",   "or",     "not",   "is",    "in",
-        "between", "like",  "ilike", "window", "when",  "then",  "else",   "end"}) {
+        "between", "like",  "ilike", "window", "when",  "then",  "else",   "end",   "partition"}) {
     if (token.text == reserved) return std::nullopt;
   }
   KAPPA_TRY(Name alias, name("an alias"));
