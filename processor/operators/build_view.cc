@@ -23,7 +23,8 @@ Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore
   PlanPtr last = plan.root;
   for (; last->kind == PlanKind::kFilter || last->kind == PlanKind::kProject; last = last->input)
     above.insert(above.begin(), last);
-  if (last->kind == PlanKind::kAggregate) {
+  // Sessions are found by where they start: their groups have one key more than the view.
+  if (last->kind == PlanKind::kAggregate && last->group_keys.size() == plan.key_columns.size()) {
     TableId reading = builder.next_table();
     KAPPA_TRY(auto aggregates, AggregateSet::make(*last, builder.kind(*last->input), nullptr, reading));
     built.reader = std::make_shared<AggregateReader>(
