@@ -35,6 +35,7 @@ Expected<std::unique_ptr<Engine>> Engine::open(EngineOptions options, log::Log& 
   if (options.commit_interval_ms < kCommitIntervalMin || options.commit_interval_ms > kCommitIntervalMax) {
     return fail(ErrorCode::kInvalid, 4009, "the commit interval must be 10 to 60000 milliseconds");
   }
+  if (!options.memory) options.memory = std::make_shared<MemoryBudget>(std::max<std::size_t>(options.memory_bytes, 1));
   auto engine = std::make_unique<EngineImpl>(std::move(options), log);
   KAPPA_CHECK_OK(engine->start());
   return engine;

@@ -17,6 +17,7 @@
 
 #include "log/log.h"
 #include "processor/sql/plan.h"
+#include "processor/state/memory_budget.h"
 #include "proto/error.h"
 #include "proto/ids.h"
 #include "proto/value.h"
@@ -26,7 +27,10 @@ namespace kappa::processor {
 struct EngineOptions {
   std::filesystem::path directory;            // views/; created if missing.
   std::uint32_t commit_interval_ms = 500;     // Between LMDB commits of a view, 10..60000.
-  std::size_t overlay_bytes_max = std::size_t{64} << 20;  // Per view; commits earlier above it.
+  // Of the entries of all views' states together that are in memory: those not committed yet, at most half of it,
+  // and a cache. Views commit early when the former come near. At least 1.
+  std::size_t memory_bytes = std::size_t{256} << 20;
+  std::shared_ptr<MemoryBudget> memory;       // Made by open().
   // Address space of one view's state: its greatest size. Together they must fit 47 bits, so the
   // default allows about 500 views.
   std::uint64_t state_bytes_max = std::uint64_t{1} << 38;
@@ -82,6 +86,7 @@ struct ViewStatus {
   std::uint64_t poison = 0;
   std::uint64_t conversion_failures = 0;
   std::uint64_t bytes_on_disk = 0;
+  std::uint64_t bytes_in_memory = 0;
   std::uint64_t events_applied = 0;  // Since opening.
   std::uint64_t commits = 0;         // Since opening.
 };

@@ -20,6 +20,9 @@ constexpr TableId kTimesTable = 254;
 constexpr std::size_t kNotCounted = SIZE_MAX;
 // An applied offset that moved over other topics only is committed this rarely: it saves reading.
 constexpr std::chrono::seconds kOffsetOnlyInterval{30};
+// From one freeze to the next passes at least so many times what the last commit took, but at most so many intervals.
+constexpr int kPausesOfACommit = 3;
+constexpr int kIntervalGrowthMax = 10;
 // After the log could not be looked at.
 constexpr std::chrono::seconds kMarkRetryInterval{1};
 // Address space of a state to begin with; it grows on demand up to EngineOptions.state_bytes_max.
@@ -111,6 +114,7 @@ Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   options.map_bytes = std::min(kMapBytesFirst, options_.state_bytes_max);
   options.map_bytes_max = options_.state_bytes_max;
   options.read_only = options_.read_only;
+  options.memory = options_.memory;
   options.owner = state_owner(log.status().log_id, entry_->id, entry_->version);
   options.check_bytes_max = check_bytes;
   KAPPA_TRY(store_, StateStore::open(std::move(options)));
@@ -348,9 +352,9 @@ Status LiveView::apply(const EventSource& source, std::size_t first) {
   store_->end_publish(progress_);
   publish_visible();
   const std::size_t bytes = store_->active_bytes();
-  over_budget_.store(bytes > 2 * options_.overlay_bytes_max, std::memory_order_relaxed);
+  over_budget_.store(options_.memory->wait_now(store_->uncommitted_bytes()), std::memory_order_relaxed);
   if (checking()) {
-    waits_for_check_.store(bytes > options_.overlay_bytes_max, std::memory_order_relaxed);
+    waits_for_check_.store(options_.memory->freeze_now(bytes), std::memory_order_relaxed);
   }
   events_applied_.fetch_add(source.events(), std::memory_order_relaxed);
   return {};
@@ -373,18 +377,26 @@ std::uint64_t LiveView::generation() const {
   return generation_;
 }
 
+// A commit writes each page that it touches once, however many of its entries changed. Where one takes long, fewer
+// and larger ones cost less, and leave the disk to the log; what a crash then repeats is bounded.
+LiveView::Clock::duration LiveView::commit_pause() const {
+  const Clock::duration interval = std::chrono::milliseconds(options_.commit_interval_ms);
+  return std::clamp<Clock::duration>(Clock::duration(commit_took_.load(std::memory_order_relaxed)) * kPausesOfACommit,
+                                     interval, interval * kIntervalGrowthMax);
+}
+
 std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
   if (!store_) return std::nullopt;
   if (state_changed_) {
-    if (store_->active_bytes() > options_.overlay_bytes_max) return std::max(last_freeze_, freeze_not_before_);
-    return std::max(last_freeze_ + std::chrono::milliseconds(options_.commit_interval_ms), freeze_not_before_);
+    if (options_.memory->freeze_now(store_->active_bytes())) return std::max(last_freeze_, freeze_not_before_);
+    return std::max(last_freeze_ + commit_pause(), freeze_not_before_);
   }
   if (offset_changed_) return last_freeze_ + kOffsetOnlyInterval;
   return std::nullopt;
 }
 
 bool LiveView::over_budget() const {
-  return store_->active_bytes() > 2 * options_.overlay_bytes_max && (store_->has_frozen() || !store_->checked());
+  return options_.memory->wait_now(store_->uncommitted_bytes()) && (store_->has_frozen() || !store_->checked());
 }
 
 Expected<bool> LiveView::freeze(log::Log& log) {
@@ -393,7 +405,7 @@ Expected<bool> LiveView::freeze(log::Log& log) {
   if (!mark) {
     if (auto error = lost(log, progress_.applied)) return std::unexpected(std::move(*error));
     const bool damaged = mark.error().code == ErrorCode::kCorrupt;
-    if (damaged || store_->active_bytes() > 2 * options_.overlay_bytes_max)
+    if (damaged || options_.memory->wait_now(store_->uncommitted_bytes()))
       return std::unexpected(std::move(mark).error());
     // No handle or memory to look at the log with: later, or at another place.
     spdlog::warn("view \"{}\" waits with its commit: {}", entry_->name, to_string(mark.error()));
@@ -418,7 +430,9 @@ Status LiveView::commit() {
     store = served_.store;
   }
   if (!store || !store->has_frozen()) return {};
+  const Clock::time_point start = Clock::now();
   Status status = store->commit();
+  commit_took_.store((Clock::now() - start).count(), std::memory_order_relaxed);
   if (status) hold_from(store->committed());
   const std::lock_guard lock(mutex_);
   commit_note_ = status ? std::string() : to_string(status.error());
@@ -491,6 +505,7 @@ ViewStatus LiveView::status(log::Log& log) const {
   status.poison = progress.poison;
   status.conversion_failures = progress.conversion_failures;
   status.bytes_on_disk = serving.store->bytes_on_disk();
+  status.bytes_in_memory = serving.store->bytes_in_memory();
   status.checked = serving.store->checked();
   const Offset end = log.durable_end();
   status.lag_events = end > progress.applied ? end - progress.applied : 0;

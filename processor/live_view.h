@@ -84,6 +84,10 @@ class LiveView {
   // Freezes the overlay together with the identity of the log prefix it stands for. False if the one
   // before is still being committed.
   [[nodiscard]] Expected<bool> freeze(log::Log& log);
+  // Gives cached memory back while all views together are over their budget.
+  void shrink() {
+    if (store_ && options_.memory->excess() > 0) store_->shrink();
+  }
   [[nodiscard]] bool has_frozen() const { return store_ && store_->has_frozen(); }
   // True if something was applied that is neither committed nor frozen.
   [[nodiscard]] bool changed() const { return store_ && (state_changed_ || offset_changed_); }
@@ -121,6 +125,8 @@ class LiveView {
   [[nodiscard]] std::map<std::string, std::map<std::string, std::uint64_t>> conversion_failures() const;
 
  private:
+  // From one freeze to the next.
+  [[nodiscard]] Clock::duration commit_pause() const;
   class Receiver;
   // A column of a stream in which conversion failures are counted, and their key in the state.
   struct CountedColumn {
@@ -175,6 +181,7 @@ class LiveView {
   std::atomic<std::uint64_t> build_end_{0};
   std::atomic<std::uint64_t> events_applied_{0};
   std::atomic<std::uint64_t> commits_{0};
+  std::atomic<Clock::duration::rep> commit_took_{0};  // The last one.
   std::atomic<bool> commits_fail_{false};
   std::atomic<bool> over_budget_{false};  // As of what is published, for the status.
   std::atomic<bool> waits_for_check_{false};

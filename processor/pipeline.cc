@@ -394,6 +394,7 @@ void Pipeline::rebuild_or_leave(std::shared_ptr<LiveView> view) {
 
 std::optional<Pipeline::Clock::time_point> Pipeline::freeze_due_views(Clock::time_point now) {
   std::optional<Clock::time_point> next;
+  for (const auto& view : views_) view->shrink();
   for (const auto& view : views_) {
     const auto due = view->freeze_due();
     if (!due || view->has_frozen() || view->checking() || view->failed()) continue;

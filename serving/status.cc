@@ -45,6 +45,7 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view, const std::
   json.member("poison", view.poison);
   json.member("conversion_failures", view.conversion_failures);
   json.member("bytes_on_disk", view.bytes_on_disk);
+  json.member("bytes_in_memory", view.bytes_in_memory);
   json.member("events_applied", view.events_applied);
   json.member("commits", view.commits);
   json.end_object();

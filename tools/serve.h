@@ -23,6 +23,7 @@ struct ServeOptions {
   // For tests; the defaults are right otherwise.
   std::size_t segment_bytes = limits::kSegmentBytesDefault;
   std::uint32_t commit_interval_ms = 500;
+  std::uint64_t memory_bytes = std::uint64_t{256} << 20;
   std::chrono::milliseconds drain_timeout{10'000};  // After SIGTERM or SIGINT.
 };
 

@@ -7,6 +7,9 @@
 #include "tools/serve.h"
 
 namespace kappa::tools {
+namespace {
+constexpr std::uint64_t kMemoryMin = std::uint64_t{1} << 20;
+}  // namespace
 
 void add_serve(CLI::App& app, int& status) {
   struct Flags {
@@ -15,6 +18,7 @@ void add_serve(CLI::App& app, int& status) {
     std::string drain = "10s";
     std::string durability = "sync";
     std::string retention_bytes, retention_age, retention_max_bytes, disk_reserve;
+    std::string memory = "256MiB";
   };
   auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand("serve", "Serve a data directory");
@@ -73,6 +77,13 @@ over a limit and no view, read or query needs them; above --retention-max-bytes 
       ->add_option("--segment-bytes", flags->options.segment_bytes, "Size of a log segment; small ones are for tests")
       ->capture_default_str()
       ->check(CLI::Range(limits::kSegmentBytesMin, limits::kSegmentBytesMax));
+  command->add_option("--memory", flags->memory, "Memory for the states of all views: uncommitted groups and a cache")
+      ->capture_default_str()
+      ->check([](const std::string& text) {
+        const auto bytes = parse_size(text);
+        return bytes && *bytes >= kMemoryMin ? std::string() : "not a size of at least 1MiB; write it as 256MiB or 4GiB";
+      })
+      ->type_name("SIZE");
   command->add_option("--commit-interval", flags->options.commit_interval_ms, "Milliseconds between commits of a view")
       ->capture_default_str()
       ->check(CLI::Range(10U, 60'000U));
@@ -88,6 +99,7 @@ over a limit and no view, read or query needs them; above --retention-max-bytes 
       throw CLI::ValidationError("--retention-bytes", "above --retention-max-bytes, the most that is ever kept");
     if (!flags->retention_age.empty()) flags->options.retention.age = *parse_duration(flags->retention_age);
     if (!flags->disk_reserve.empty()) flags->options.disk_reserve_bytes = bytes(flags->disk_reserve);
+    flags->options.memory_bytes = bytes(flags->memory);
     status = run_serve(flags->options);
   });
 }

@@ -75,24 +75,35 @@ Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
   group_of_.resize(batch.count);
   key_columns_.clear();
   for (ExpressionEvaluator& key : keys_) key_columns_.push_back(&key.evaluate(batch));
-  std::uint32_t group = 0;
+  // The keys of all rows, except that neighbours often share theirs; then all entries at once.
+  key_bytes_.clear();
+  key_ends_.clear();
+  std::size_t previous = 0;
   for (const std::uint32_t row : *rows_) {
-    key_.clear();
-    for (const Vector* const column : key_columns_) append_key(*column, row, key_);
-    // Neighbours often share their group; the hash is spared then.
-    if (groups_.empty() || key_ != previous_key_) {
-      KAPPA_TRY(StateEntry* const entry, store_.entry(options_.table, key_));
-      if (entry->mark == 0) {
-        groups_.push_back(entry);
-        entry->mark = static_cast<std::uint32_t>(groups_.size());
-        was_there_.push_back(entry->exists && aggregates_->has_row(entry->value));
-        if (keep_old) old_values_.push_back(entry->exists ? std::optional(std::string(entry->value)) : std::nullopt);
-      }
-      group = entry->mark - 1;
-      std::swap(key_, previous_key_);
+    const std::size_t begin = key_bytes_.size();
+    for (const Vector* const column : key_columns_) append_key(*column, row, key_bytes_);
+    const std::string_view bytes = key_bytes_;
+    if (!key_ends_.empty() && bytes.substr(begin) == bytes.substr(previous, begin - previous)) {
+      key_bytes_.resize(begin);
+    } else {
+      previous = begin;
+      key_ends_.push_back(key_bytes_.size());
     }
-    group_of_[row] = group;
+    group_of_[row] = static_cast<std::uint32_t>(key_ends_.size() - 1);
   }
+  key_views_.clear();
+  for (std::size_t i = 0, begin = 0; i < key_ends_.size(); begin = key_ends_[i++])
+    key_views_.push_back(std::string_view(key_bytes_).substr(begin, key_ends_[i] - begin));
+  key_entries_.resize(key_views_.size());
+  KAPPA_CHECK_OK(store_.entries(options_.table, key_views_, key_entries_));
+  for (StateEntry* const entry : key_entries_) {
+    if (entry->mark != 0) continue;
+    groups_.push_back(entry);
+    entry->mark = static_cast<std::uint32_t>(groups_.size());
+    was_there_.push_back(entry->exists && aggregates_->has_row(entry->value));
+    if (keep_old) old_values_.push_back(entry->exists ? std::optional(std::string(entry->value)) : std::nullopt);
+  }
+  for (const std::uint32_t row : *rows_) group_of_[row] = key_entries_[group_of_[row]]->mark - 1;
   for (StateEntry* const entry : groups_) entry->mark = 0;
   return {};
 }

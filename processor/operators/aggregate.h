@@ -58,8 +58,10 @@ class AggregateOperator final : public Operator {
   Selection all_rows_;
   const Selection* rows_ = nullptr;
   std::vector<const Vector*> key_columns_;
-  std::string key_;
-  std::string previous_key_;
+  std::string key_bytes_;
+  std::vector<std::size_t> key_ends_;
+  std::vector<std::string_view> key_views_;
+  std::vector<StateEntry*> key_entries_;
   std::vector<std::uint32_t> group_of_;
   std::vector<StateEntry*> groups_;
   std::vector<std::optional<std::string>> old_values_;  // Per group, when changes are given.

@@ -174,7 +174,7 @@ std::unique_ptr<LayerCursor> image_layer(std::span<const ImageEntry> sorted, Tab
 }
 std::unique_ptr<LayerCursor> frozen_layer(const Overlay& overlay, TableId table, const KeyRange& range,
                                           bool backward) {
-  return std::make_unique<ArrayLayer<const StateEntry*>>(overlay.sorted(), table, range, backward);
+  return std::make_unique<ArrayLayer<StateEntry*>>(overlay.sorted(), table, range, backward);
 }
 std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess>& entries, TableId table,
                                            const KeyRange& range, bool backward) {

@@ -1,24 +1,20 @@
-// The part of a view's state that lives in memory: what changed since the last freeze, and private
-// copies of what the processor has read below it.
+// The entries that changed between two freezes. The active overlay grows; a frozen one is what one commit writes,
+// and immutable: whoever changes one of its entries changes a copy.
 //
-// Invariants: an entry's address and key bytes never change while the overlay lives. Readers see
-// `visible` entries only. Threads: find(), add() of private entries and marks belong to the processor
-// thread, without a lock; show() and changes of visible entries need the store's lock held alone;
-// readers use find_visible() and visible() under the store's lock shared. Once frozen an overlay is
-// immutable and free to read.
+// An entry says in its stamp which overlay it belongs to: twice the overlay's number, plus one if it is in the
+// overlay, plus nothing for a copy that was made meanwhile and has not changed. Entries are the cache's
+// (entry_cache.h), except those that were replaced by copies: they are the overlay's until it retires.
+// Threads: the active overlay: add() needs readers out, the rest is under the store's lock. Frozen: any.
 #pragma once
 
-#include <boost/unordered/unordered_flat_set.hpp>
-
-#include <deque>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "processor/state/hash.h"
 #include "processor/state/state_store.h"
 
 namespace kappa::processor {
@@ -42,68 +38,72 @@ struct EntryLess {
 
 class Overlay {
  public:
-  struct Lookup {
-    TableId table;
-    std::string_view key;
-    std::uint64_t hash;
-  };
-  [[nodiscard]] static Lookup lookup(TableId table, std::string_view key) {
-    return {table, key, hash_key(table, key)};
-  }
+  explicit Overlay(std::uint32_t number) : number_(number) {}
+  ~Overlay();
+  Overlay(const Overlay&) = delete;
+  Overlay& operator=(const Overlay&) = delete;
 
-  [[nodiscard]] StateEntry* find_visible(const Lookup& lookup) const { return find_in(visible_, lookup); }
-  [[nodiscard]] StateEntry* find(const Lookup& lookup) const {
-    StateEntry* entry = find_in(visible_, lookup);
-    return entry != nullptr || private_.empty() ? entry : find_in(private_, lookup);
+  [[nodiscard]] std::uint32_t number() const { return number_; }
+  [[nodiscard]] static std::uint32_t number_of(const StateEntry& entry) { return entry.stamp / 2; }
+  [[nodiscard]] bool has(const StateEntry& entry) const { return entry.stamp == number_ * 2 + 1; }
+  // Makes the entry a member; it must not be one.
+  void add(StateEntry& entry, bool ordered) {
+    entry.stamp = number_ * 2 + 1;
+    entries_.push_back(&entry);
+    if (ordered) ordered_.insert(&entry);
   }
-  // A new private entry; there must be none for the key.
-  StateEntry& add(const Lookup& lookup);
-  // Makes the entry part of the overlay (if it is not) and counts its bytes.
-  void show(StateEntry& entry, bool ordered);
+  // A copy, not a member, which must stay in memory as long as the members.
+  void keep(StateEntry& copy) const { copy.stamp = number_ * 2; }
 
-  template <class Body>
-  void for_each_visible(Body&& body) const {
-    for (const StateEntry* entry : visible_) body(*entry);
-  }
-  [[nodiscard]] std::size_t visible_count() const { return visible_.size(); }
-  // Memory, approximately.
-  [[nodiscard]] std::size_t bytes() const { return bytes_; }
-  // Visible entries of the tables that are kept in order.
+  [[nodiscard]] const std::vector<StateEntry*>& entries() const { return entries_; }
+  // Those of the tables that are kept in order.
   [[nodiscard]] const std::set<StateEntry*, EntryLess>& ordered() const { return ordered_; }
-  // All visible entries in order. Only of a frozen overlay; thread-safe.
-  [[nodiscard]] const std::vector<const StateEntry*>& sorted() const;
+  // Memory of the members.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  void count(std::size_t bytes) { bytes_ += bytes; }
+
+  // --- frozen ---
+  // All in order.
+  [[nodiscard]] const std::vector<StateEntry*>& sorted() const;
+  [[nodiscard]] const StateEntry* find(TableId table, std::string_view key) const;
+  void set_committed() { committed_.store(true, std::memory_order_release); }
+  // A snapshot reads it: its entries must not change.
+  void pin() const { pins_.fetch_add(1, std::memory_order_relaxed); }
+  void unpin() const { pins_.fetch_sub(1, std::memory_order_release); }
+  // Nobody needs its entries to stay as they are any more.
+  [[nodiscard]] bool retired() const {
+    return committed_.load(std::memory_order_acquire) && pins_.load(std::memory_order_acquire) == 0;
+  }
+  // Members that copies have replaced. Processor thread.
+  std::vector<StateEntry*> replaced;
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(const StateEntry* entry) const { return entry->hash; }
-    std::size_t operator()(const Lookup& lookup) const { return lookup.hash; }
-  };
-  struct Equal {
-    using is_transparent = void;
-    bool operator()(const StateEntry* a, const StateEntry* b) const { return a == b; }
-    bool operator()(const Lookup& a, const StateEntry* b) const {
-      return a.hash == b->hash && a.table == b->table && a.key == b->key;
-    }
-    bool operator()(const StateEntry* a, const Lookup& b) const { return (*this)(b, a); }
-  };
-  using Index = boost::unordered_flat_set<StateEntry*, Hash, Equal>;
-  [[nodiscard]] static StateEntry* find_in(const Index& index, const Lookup& lookup) {
-    const auto found = index.find(lookup);
-    return found == index.end() ? nullptr : *found;
-  }
-  [[nodiscard]] std::string_view keep(std::string_view key);
-
-  std::deque<StateEntry> entries_;
-  std::deque<std::unique_ptr<char[]>> key_blocks_;
-  char* key_at_ = nullptr;
-  std::size_t key_left_ = 0;
-  Index visible_;
-  Index private_;
+  const std::uint32_t number_;
+  std::vector<StateEntry*> entries_;
   std::set<StateEntry*, EntryLess> ordered_;
   std::size_t bytes_ = 0;
+  std::atomic<bool> committed_{false};
+  mutable std::atomic<std::uint32_t> pins_{0};
   mutable std::once_flag sort_once_;
-  mutable std::vector<const StateEntry*> sorted_;
+  mutable std::vector<StateEntry*> sorted_;
+};
+
+// A frozen overlay that a snapshot reads; empty for none.
+class OverlayPin {
+ public:
+  OverlayPin() = default;
+  explicit OverlayPin(std::shared_ptr<const Overlay> overlay) : overlay_(std::move(overlay)) {
+    if (overlay_) overlay_->pin();
+  }
+  ~OverlayPin() {
+    if (overlay_) overlay_->unpin();
+  }
+  OverlayPin(OverlayPin&& other) noexcept : overlay_(std::exchange(other.overlay_, nullptr)) {}
+  OverlayPin& operator=(OverlayPin&&) = delete;
+  [[nodiscard]] const Overlay* get() const { return overlay_.get(); }
+
+ private:
+  std::shared_ptr<const Overlay> overlay_;  // Shared with the store and other snapshots.
 };
 
 }  // namespace kappa::processor

@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "log/mapping_guard.h"
@@ -108,6 +109,9 @@ class Pages {
   [[nodiscard]] Expected<unsigned> child_of(const Page& page, std::string_view key) const;
   // Value of a key of the main tree. The view lives as long as the map and the version.
   [[nodiscard]] Expected<std::optional<std::string_view>> get(std::string_view key) const;
+  // The same for many keys at once, `out` as long as `keys`; several times as fast as one by one.
+  [[nodiscard]] Status get_many(std::span<const std::string_view> keys,
+                                std::span<std::optional<std::string_view>> out) const;
   // Asks the system to read a page soon.
   void prefetch(std::uint64_t number) const;
 

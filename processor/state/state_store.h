@@ -1,7 +1,7 @@
 // The state of one view version: ordered tables of bytes in one LMDB environment, behind two layers
 // of memory, committed with the applied offset in one transaction.
 //
-//   active overlay  <- the processor writes here (hash map, one thread)
+//   active overlay  <- changed since the last freeze, by the processor (one thread)
 //   frozen overlay  <- being written to LMDB by the committer
 //   LMDB            <- durable; never ahead of the log, because only durable events are applied
 //
@@ -12,7 +12,8 @@
 // full keys, in order. Values carry a checksum; a multiset hash of all (key, value) commits with the
 // offset. A read of damaged bytes is an error (page_tree.h); what a read cannot notice, a lost entry or
 // an older copy of a page, check() does. LMDB writes only to a state that was checked.
-// Layers in the files: overlay.h (memory), tree.h (LMDB), merge_cursor.h (the three seen as one).
+// Layers in the files: entry_cache.h (entries in memory), overlay.h (which of them are not committed), tree.h
+// (LMDB), merge_cursor.h (the three seen as one).
 // Threads: Writer calls (get, put, erase, publish, freeze) from the one processor thread; commit()
 // from the committer thread; snapshot() and point reads from any thread.
 #pragma once
@@ -23,11 +24,13 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "log/log.h"
 #include "processor/state/entry_value.h"
+#include "processor/state/memory_budget.h"
 #include "proto/error.h"
 #include "proto/ids.h"
 
@@ -85,19 +88,25 @@ struct StateOptions {
   std::uint64_t check_bytes_max = UINT64_MAX;
   // It grows up to this when it is used up; less than map_bytes: it does not grow.
   std::uint64_t map_bytes_max = 0;
+  // Shared by all states of the process; null: what is read and written stays in memory.
+  std::shared_ptr<MemoryBudget> memory = nullptr;
 };
 
 // An entry as the processor changes it in place: the fast path of operators that update many groups a
 // batch. Ask for it anew in each batch: it lives until end_publish().
 struct StateEntry {
-  std::string_view key;     // Without the table.
-  EntryValue value;         // Change only after begin_changes(), then call changed().
-  std::uint64_t hash = 0;   // Of table and key.
-  std::size_t counted = 0;  // Bytes of `value` that active_bytes() knows.
-  std::uint32_t mark = 0;   // Scratch of the operator that owns the table; zero between batches.
+  StateEntry(std::string_view whole_key, char* room, std::size_t room_bytes)
+      : key(whole_key), value(room, room_bytes) {}
+
+  const std::string_view key;      // Without the table.
+  EntryValue value;                // Change only after begin_changes(), then call changed().
+  std::uint64_t hash = 0;          // Of table and key.
+  std::uint32_t mark = 0;          // Scratch of the operator that owns the table; zero between batches.
+  std::uint32_t heap_counted = 0;  // The store's, as all that follows but `exists`: of the value, on the heap.
+  std::uint32_t stamp = 0;         // overlay.h
   TableId table = 0;
-  bool exists = false;   // False: there is no such entry (yet, or any more).
-  bool visible = false;  // In the active overlay; otherwise a private copy of what lies below.
+  bool exists = false;             // False: there is no such entry (yet, or any more).
+  bool touched = false;            // Since eviction looked at it last.
 };
 
 class StateStore {
@@ -114,6 +123,10 @@ class StateStore {
   // The entry of a key, loaded from the layers below if need be, `exists` false if it is nowhere.
   // Expression evaluation and entry() belong before begin_changes(), which shuts readers out.
   [[nodiscard]] virtual Expected<StateEntry*> entry(TableId table, std::string_view key) = 0;
+  // The same for many keys of one table at once, several times as fast as one by one. `out` is as long as `keys`;
+  // equal keys give the same entry.
+  [[nodiscard]] virtual Status entries(TableId table, std::span<const std::string_view> keys,
+                                       std::span<StateEntry*> out) = 0;
   // Waits for readers and keeps them out until end_publish(); any number of times. Outside
   // begin_publish() .. end_publish() it does nothing: nobody else may use the store then.
   virtual void begin_changes() = 0;
@@ -137,6 +150,11 @@ class StateStore {
   virtual void end_publish(const Progress& progress) = 0;
   // Bytes of the active overlay; the processor freezes at its budget or its interval.
   [[nodiscard]] virtual std::size_t active_bytes() const = 0;
+  // The same with the frozen overlay's.
+  [[nodiscard]] virtual std::size_t uncommitted_bytes() const = 0;
+  // Gives cached entries back while the memory of all states together is over its budget. Between publishes; each
+  // publish does it too.
+  virtual void shrink() = 0;
   // Moves active to frozen. False if a frozen overlay is still being committed (then wait or go on).
   [[nodiscard]] virtual bool freeze() = 0;
 
@@ -166,6 +184,8 @@ class StateStore {
   [[nodiscard]] virtual Progress progress() const = 0;  // Visible.
   [[nodiscard]] virtual Offset committed() const = 0;   // Applied offset of the last commit.
   [[nodiscard]] virtual std::uint64_t bytes_on_disk() const = 0;
+  // Of its entries in memory, committed or not, as of the last publish.
+  [[nodiscard]] virtual std::uint64_t bytes_in_memory() const = 0;
 };
 
 // StateOptions::owner of a view's version in one log. Never 0.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "processor/operators/build.h"
+#include "processor/state/hash.h"
 #include "proto/check.h"
 
 namespace kappa::processor {
@@ -12,10 +13,11 @@ namespace {
 class LayeredSnapshot final : public StateSnapshot {
  public:
   LayeredSnapshot(std::shared_ptr<const Tree> tree, ReadTransaction transaction,
-                  std::shared_ptr<const Overlay> frozen, std::shared_ptr<const ActiveImage> image,
-                  const Progress& progress)
+                  std::shared_ptr<const EntryCache> cache, OverlayPin frozen,
+                  std::shared_ptr<const ActiveImage> image, const Progress& progress)
       : tree_(std::move(tree)),
         transaction_(std::move(transaction)),
+        cache_(std::move(cache)),
         frozen_(std::move(frozen)),
         image_(std::move(image)),
         progress_(progress) {}
@@ -30,8 +32,8 @@ class LayeredSnapshot final : public StateSnapshot {
       if (!found->exists) return std::nullopt;
       return std::string(found->value);
     }
-    if (frozen_) {
-      if (const StateEntry* entry = frozen_->find_visible(Overlay::lookup(table, key))) {
+    if (frozen_.get() != nullptr) {
+      if (const StateEntry* entry = frozen_.get()->find(table, key)) {
         if (!entry->exists) return std::nullopt;
         return std::string(entry->value);
       }
@@ -43,7 +45,7 @@ class LayeredSnapshot final : public StateSnapshot {
   std::unique_ptr<StateCursor> scan(TableId table, KeyRange range, bool backward) override {
     std::vector<std::unique_ptr<LayerCursor>> layers;
     layers.push_back(image_layer(image_->entries, table, range, backward));
-    if (frozen_) layers.push_back(frozen_layer(*frozen_, table, range, backward));
+    if (frozen_.get() != nullptr) layers.push_back(frozen_layer(*frozen_.get(), table, range, backward));
     if (tree_ != nullptr) layers.push_back(tree_layer(transaction_.pages(), table, range, backward));
     return std::make_unique<MergeCursor>(std::move(layers), backward);
   }
@@ -51,7 +53,8 @@ class LayeredSnapshot final : public StateSnapshot {
  private:
   std::shared_ptr<const Tree> tree_;  // May be null.
   ReadTransaction transaction_;
-  std::shared_ptr<const Overlay> frozen_;
+  std::shared_ptr<const EntryCache> cache_;  // Owns what the overlay points to.
+  OverlayPin frozen_;
   std::shared_ptr<const ActiveImage> image_;
   Progress progress_;
 };
@@ -62,11 +65,11 @@ Expected<std::unique_ptr<StateStore>> StateStore::open(StateOptions options) {
   KAPPA_TRY(std::unique_ptr<Tree> tree, Tree::open(options));
   if (!tree->checked() && tree->file_bytes() <= options.check_bytes_max)
     KAPPA_CHECK_OK(tree->check([](std::uint64_t) { return true; }));
-  return std::make_unique<LayeredStore>(std::move(tree));
+  return std::make_unique<LayeredStore>(std::move(tree), std::move(options.memory));
 }
 
 std::unique_ptr<StateStore> make_memory_state() {
-  return std::make_unique<LayeredStore>(nullptr);
+  return std::make_unique<LayeredStore>(nullptr, nullptr);
 }
 
 std::uint64_t state_owner(std::string_view log_id, Offset view_id, std::uint32_t version) {
@@ -75,8 +78,11 @@ std::uint64_t state_owner(std::string_view log_id, Offset view_id, std::uint32_t
   return XXH3_64bits(text.data(), text.size()) | 1;
 }
 
-LayeredStore::LayeredStore(std::unique_ptr<Tree> tree)
-    : tree_(std::move(tree)), active_(std::make_shared<Overlay>()) {
+LayeredStore::LayeredStore(std::unique_ptr<Tree> tree, std::shared_ptr<MemoryBudget> memory)
+    : tree_(std::move(tree)),
+      cache_(std::make_shared<EntryCache>()),
+      share_(std::move(memory)),
+      active_(std::make_shared<Overlay>(1)) {
   if (tree_) visible_ = tree_->meta().progress;
   committed_ = visible_.applied.value();
   committed_hash_ = visible_.mark.header_hash;
@@ -99,36 +105,94 @@ Status LayeredStore::look_below() {
   return {};
 }
 
+void LayeredStore::make_room(std::size_t count) {
+  if (cache_->has_room(count)) return;
+  if (locked_) {
+    cache_->grow(count);
+  } else {
+    const std::unique_lock lock(mutex_);
+    cache_->grow(count);
+  }
+}
+
+StateEntry& LayeredStore::add(const EntryCache::Lookup& lookup, const std::optional<std::string_view>& value) {
+  return cache_->add(lookup, value.has_value(), value.value_or(std::string_view()), rooms_[lookup.table]);
+}
+
+StateEntry& LayeredStore::writable(StateEntry& entry) {
+  entry.touched = true;
+  const std::uint32_t number = Overlay::number_of(entry);
+  if (number == active_->number()) return entry;
+  for (const std::shared_ptr<Overlay>& overlay : kept_) {
+    if (!overlay->has(entry)) continue;
+    StateEntry& copy = cache_->replace(entry);
+    active_->keep(copy);
+    overlay->replaced.push_back(&entry);
+    return copy;
+  }
+  return entry;
+}
+
 StateEntry& LayeredStore::entry_unloaded(TableId table, std::string_view key) {
-  const Overlay::Lookup lookup = Overlay::lookup(table, key);
-  StateEntry* found = active_->find(lookup);
-  return found != nullptr ? *found : active_->add(lookup);
+  const EntryCache::Lookup lookup = EntryCache::lookup(table, key);
+  if (StateEntry* found = cache_->find(lookup)) return writable(*found);
+  make_room(1);
+  return add(lookup, std::nullopt);
 }
 
 Expected<StateEntry*> LayeredStore::entry(TableId table, std::string_view key) {
-  const Overlay::Lookup lookup = Overlay::lookup(table, key);
-  if (StateEntry* found = active_->find(lookup)) return found;
-  KAPPA_CHECK_OK(look_below());
-  if (frozen_seen_) {
-    if (const StateEntry* below = frozen_seen_->find_visible(lookup)) {
-      StateEntry& entry = active_->add(lookup);
-      entry.exists = below->exists;
-      entry.value = below->value.view();
-      return &entry;
-    }
-  }
+  const EntryCache::Lookup lookup = EntryCache::lookup(table, key);
+  if (StateEntry* found = cache_->find(lookup)) return &writable(*found);
   std::optional<std::string> value;
   if (tree_) {
+    KAPPA_CHECK_OK(look_below());
     KAPPA_TRY(value, tree_->get(below_, table, key));
   }
-  StateEntry& entry = active_->add(lookup);
-  entry.exists = value.has_value();
-  if (value) entry.value = *value;
-  return &entry;
+  make_room(1);
+  return &add(lookup, value);
+}
+
+Status LayeredStore::entries(TableId table, std::span<const std::string_view> keys, std::span<StateEntry*> out) {
+  static constexpr std::size_t kAtOnce = 256;  // What is asked for ahead stays in the nearest cache.
+  make_room(keys.size());
+  hashes_.resize(keys.size());
+  missing_.clear();
+  for (std::size_t begin = 0; begin < keys.size(); begin += kAtOnce) {
+    const std::size_t end = std::min(begin + kAtOnce, keys.size());
+    for (std::size_t i = begin; i < end; ++i) {
+      hashes_[i] = hash_key(table, keys[i]);
+      cache_->prefetch_slot(hashes_[i]);
+    }
+    for (std::size_t i = begin; i < end; ++i) cache_->prefetch_entry(hashes_[i]);
+    for (std::size_t i = begin; i < end; ++i) {
+      StateEntry* const found = cache_->find({table, keys[i], hashes_[i]});
+      out[i] = found != nullptr ? &writable(*found) : nullptr;
+      if (found == nullptr) missing_.push_back(i);
+    }
+  }
+  if (missing_.empty()) return {};
+  missing_values_.assign(missing_.size(), std::nullopt);
+  if (tree_) {
+    KAPPA_CHECK_OK(look_below());
+    missing_keys_.clear();
+    for (const std::size_t i : missing_) missing_keys_.push_back(keys[i]);
+    KAPPA_CHECK_OK(tree_->get_many(below_, table, missing_keys_, missing_values_));
+  }
+  for (std::size_t m = 0; m < missing_.size(); ++m) {
+    const std::size_t i = missing_[m];
+    const EntryCache::Lookup lookup{table, keys[i], hashes_[i]};
+    StateEntry* const found = cache_->find(lookup);  // The same key came before.
+    out[i] = found != nullptr ? found : &add(lookup, missing_values_[m]);
+  }
+  return {};
 }
 
 Expected<std::optional<std::string>> LayeredStore::get(TableId table, std::string_view key) {
-  KAPPA_TRY(const StateEntry* const found, entry(table, key));
+  const EntryCache::Lookup lookup = EntryCache::lookup(table, key);
+  const StateEntry* found = cache_->find(lookup);
+  if (found == nullptr) {
+    KAPPA_TRY(found, entry(table, key));
+  }
   if (!found->exists) return std::nullopt;
   return std::string(found->value);
 }
@@ -140,20 +204,27 @@ void LayeredStore::begin_changes() {
 }
 
 void LayeredStore::changed(StateEntry& entry) {
-  active_->show(entry, ordered_tables_[entry.table]);
+  const bool member = active_->has(entry);
+  const std::size_t before = member ? EntryCache::bytes_of(entry) : 0;
+  cache_->recount(entry);
+  if (!member) active_->add(entry, ordered_tables_[entry.table]);
+  active_->count(EntryCache::bytes_of(entry) - before);
+  std::size_t& room = rooms_[entry.table];
+  const std::size_t bytes = entry.value.size();
+  if (bytes > room || bytes < room / 2) room = bytes;
 }
 
 void LayeredStore::put(TableId table, std::string_view key, std::string_view value) {
-  StateEntry& entry = entry_unloaded(table, key);
   begin_changes();
+  StateEntry& entry = entry_unloaded(table, key);
   entry.value.assign(value);
   entry.exists = true;
   changed(entry);
 }
 
 void LayeredStore::erase(TableId table, std::string_view key) {
-  StateEntry& entry = entry_unloaded(table, key);
   begin_changes();
+  StateEntry& entry = entry_unloaded(table, key);
   entry.value.clear();
   entry.exists = false;
   changed(entry);
@@ -190,13 +261,59 @@ void LayeredStore::end_publish(const Progress& progress) {
   begin_changes();
   visible_ = progress;
   ++version_;
+  retire_overlays();
+  evict();
   locked_ = false;
   publishing_ = false;
   mutex_.unlock();
+  free_garbage();
   below_is_current_ = false;
   below_.release();  // Pages of old versions are free for reuse again.
   frozen_seen_.reset();
   active_bytes_.store(active_->bytes(), std::memory_order_relaxed);
+  share_.set_active(active_->bytes());
+}
+
+void LayeredStore::retire_overlays() {
+  std::erase_if(kept_, [this](const std::shared_ptr<Overlay>& overlay) {
+    if (!overlay->retired()) return false;
+    garbage_.insert(garbage_.end(), overlay->replaced.begin(), overlay->replaced.end());
+    overlay->replaced.clear();
+    return true;
+  });
+}
+
+void LayeredStore::evict() {
+  if (share_.budget() == nullptr || !tree_) return;
+  share_.set_used(cache_->bytes());
+  const std::size_t excess = share_.budget()->excess();
+  if (excess == 0) return;
+  // What an overlay that is not committed has, or had at the time of the copy, the tree cannot give. What a
+  // committed one has, a snapshot may be reading.
+  const std::uint32_t uncommitted = frozen_ ? frozen_->number() : active_->number();
+  const auto may_go = [&](const StateEntry& entry) {
+    if (Overlay::number_of(entry) >= uncommitted) return false;
+    return std::ranges::none_of(kept_, [&](const auto& overlay) { return overlay->has(entry); });
+  };
+  cache_->evict(excess, may_go, garbage_);
+}
+
+void LayeredStore::free_garbage() {
+  for (StateEntry* entry : garbage_) cache_->free_entry(entry);
+  garbage_.clear();
+  share_.set_used(cache_->bytes());
+  cached_bytes_.store(cache_->bytes(), std::memory_order_relaxed);
+}
+
+void LayeredStore::shrink() {
+  KAPPA_CHECK(!publishing_, "shrink() inside a publish");
+  if (share_.budget() == nullptr || share_.budget()->excess() == 0) return;
+  {
+    const std::unique_lock lock(mutex_);
+    retire_overlays();
+    evict();
+  }
+  free_garbage();
 }
 
 std::size_t LayeredStore::active_bytes() const {
@@ -208,14 +325,19 @@ bool LayeredStore::freeze() {
   if (!tree_) return true;
   const std::unique_lock lock(mutex_);
   if (frozen_) return false;
-  if (active_->visible_count() == 0 && visible_.applied == committed() && visible_.applied != Offset{} &&
+  if (active_->entries().empty() && visible_.applied == committed() && visible_.applied != Offset{} &&
       visible_.mark.header_hash == committed_hash_)
     return true;
-  frozen_ = std::exchange(active_, std::make_shared<Overlay>());
+  const std::uint32_t number = active_->number();
+  frozen_ = std::exchange(active_, std::make_shared<Overlay>(number + 1));
+  kept_.push_back(frozen_);
   frozen_progress_ = visible_;
   ++version_;
   has_frozen_ = true;
+  frozen_bytes_ = frozen_->bytes();
   active_bytes_ = 0;
+  share_.set_frozen(frozen_->bytes());
+  share_.set_active(0);
   return true;
 }
 
@@ -224,7 +346,7 @@ bool LayeredStore::has_frozen() const {
 }
 
 Status LayeredStore::commit() {
-  std::shared_ptr<const Overlay> frozen;
+  std::shared_ptr<Overlay> frozen;
   Progress progress;
   {
     const std::shared_lock lock(mutex_);
@@ -234,13 +356,11 @@ Status LayeredStore::commit() {
   if (!frozen) return {};
   if (!checked()) return fail(ErrorCode::kBusy, 3305, "the view's state is still being checked");
   KAPPA_CHECK_OK(tree_->write(frozen->sorted(), progress));
-  {
-    // A cached image would keep the frozen overlay's memory.
-    const std::lock_guard lock(image_mutex_);
-    if (image_ && image_->overlay == frozen) image_.reset();
-  }
   const std::unique_lock lock(mutex_);
   frozen_.reset();
+  frozen->set_committed();
+  frozen_bytes_ = 0;
+  share_.set_frozen(0);
   committed_.store(progress.applied.value(), std::memory_order_release);
   committed_hash_ = progress.mark.header_hash;
   has_frozen_.store(false, std::memory_order_release);
@@ -254,7 +374,7 @@ Status LayeredStore::check(const std::function<bool(std::uint64_t bytes)>& go_on
 Expected<std::shared_ptr<StateSnapshot>> LayeredStore::snapshot() {
   const std::lock_guard image_lock(image_mutex_);
   std::shared_lock lock(mutex_);
-  std::shared_ptr<const Overlay> frozen = frozen_;
+  OverlayPin frozen(frozen_);
   const Progress progress = visible_;
   ReadTransaction transaction;
   if (tree_) {
@@ -262,37 +382,33 @@ Expected<std::shared_ptr<StateSnapshot>> LayeredStore::snapshot() {
   }
   if (!image_ || image_->version != version_) {
     auto image = std::make_shared<ActiveImage>();
-    image->overlay = active_;
     image->version = version_;
-    image->entries.reserve(active_->visible_count());
+    image->entries.reserve(active_->entries().size());
     std::size_t bytes = 0;
-    active_->for_each_visible([&](const StateEntry& e) { bytes += e.value.size(); });
-    image->values.reserve(bytes);
-    active_->for_each_visible([&](const StateEntry& e) {
-      const std::size_t at = image->values.size();
-      image->values.append(e.value.view());
-      image->entries.push_back({e.table, e.key, {image->values.data() + at, e.value.size()}, e.exists});
-    });
-    lock.unlock();  // The processor may go on: keys do not change and values are copied.
+    for (const StateEntry* e : active_->entries()) bytes += e->key.size() + e->value.size();
+    image->bytes.reserve(bytes);  // Views of it stay.
+    const auto keep = [&](std::string_view text) {
+      image->bytes.append(text);
+      return std::string_view(image->bytes).substr(image->bytes.size() - text.size());
+    };
+    for (const StateEntry* e : active_->entries()) image->entries.push_back({e->table, keep(e->key), keep(e->value), e->exists});
+    lock.unlock();  // The processor may go on.
     std::ranges::sort(image->entries, [](const ImageEntry& a, const ImageEntry& b) {
       return EntryLess{}(EntryLess::Place{a.table, a.key}, EntryLess::Place{b.table, b.key});
     });
     image_ = std::move(image);
   }
-  return std::make_shared<LayeredSnapshot>(tree_, std::move(transaction), std::move(frozen), image_,
-                                           progress);
+  return std::make_shared<LayeredSnapshot>(tree_, std::move(transaction), cache_, std::move(frozen), image_, progress);
 }
 
 Expected<StateStore::PointRead> LayeredStore::read(TableId table, std::string_view key) {
-  const Overlay::Lookup lookup = Overlay::lookup(table, key);
+  const EntryCache::Lookup lookup = EntryCache::lookup(table, key);
   PointRead result;
   ReadTransaction transaction;
   {
     const std::shared_lock lock(mutex_);
     result.applied = visible_.applied;
-    const StateEntry* entry = active_->find_visible(lookup);
-    if (entry == nullptr && frozen_) entry = frozen_->find_visible(lookup);
-    if (entry != nullptr) {
+    if (const StateEntry* entry = cache_->find(lookup)) {
       if (entry->exists) result.value.emplace(entry->value);
       return result;
     }

@@ -1,4 +1,5 @@
-// The one implementation of StateStore: overlays in memory over an optional tree.
+// The one implementation of StateStore: a cache of entries in memory, two overlays that say which of them are not
+// committed yet, and an optional tree.
 //
 // A turnstile before the shared mutex keeps a stream of readers from starving the processor: whoever
 // wants the lock, in either mode, passes it in turn.
@@ -11,6 +12,8 @@
 #include <shared_mutex>
 #include <vector>
 
+#include "processor/state/entry_cache.h"
+#include "processor/state/memory_budget.h"
 #include "processor/state/merge_cursor.h"
 #include "processor/state/overlay.h"
 #include "processor/state/state_store.h"
@@ -36,25 +39,26 @@ class FairSharedMutex {
   std::shared_mutex mutex_;
 };
 
-// The active overlay as it was at one moment, in order. Values are copied, keys are the overlay's.
-// Shared by the snapshots that were taken before the next publish.
+// The active overlay as it was at one moment, in order; keys and values are copies. Shared by the snapshots that
+// were taken before the next publish.
 struct ActiveImage {
-  std::shared_ptr<const Overlay> overlay;  // Keeps the keys alive.
   std::vector<ImageEntry> entries;
-  std::string values;
+  std::string bytes;
   std::uint64_t version = 0;
 };
 
 class LayeredStore final : public StateStore {
  public:
-  // `tree` may be null: the state lives in memory only.
-  explicit LayeredStore(std::unique_ptr<Tree> tree);
+  // `tree` may be null: the state lives in memory only. `memory` may be null: then nothing bounds it.
+  LayeredStore(std::unique_ptr<Tree> tree, std::shared_ptr<MemoryBudget> memory);
   ~LayeredStore() override;
 
   [[nodiscard]] Expected<std::optional<std::string>> get(TableId table, std::string_view key) override;
   void put(TableId table, std::string_view key, std::string_view value) override;
   void erase(TableId table, std::string_view key) override;
   [[nodiscard]] Expected<StateEntry*> entry(TableId table, std::string_view key) override;
+  [[nodiscard]] Status entries(TableId table, std::span<const std::string_view> keys,
+                               std::span<StateEntry*> out) override;
   void begin_changes() override;
   void changed(StateEntry& entry) override;
   void keep_ordered(TableId table) override { ordered_tables_[table] = true; }
@@ -65,6 +69,10 @@ class LayeredStore final : public StateStore {
   void begin_publish() override;
   void end_publish(const Progress& progress) override;
   [[nodiscard]] std::size_t active_bytes() const override;
+  [[nodiscard]] std::size_t uncommitted_bytes() const override {
+    return active_bytes() + frozen_bytes_.load(std::memory_order_relaxed);
+  }
+  void shrink() override;
   [[nodiscard]] bool freeze() override;
   [[nodiscard]] Status commit() override;
   [[nodiscard]] bool has_frozen() const override;
@@ -77,20 +85,36 @@ class LayeredStore final : public StateStore {
   [[nodiscard]] Offset committed() const override {
     return Offset(committed_.load(std::memory_order_acquire));
   }
+  [[nodiscard]] std::uint64_t bytes_in_memory() const override {
+    return cached_bytes_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t bytes_on_disk() const override { return tree_ ? tree_->bytes_on_disk() : 0; }
 
  private:
   // Takes the layers below the active one as they are now, for the processor's reads.
   [[nodiscard]] Status look_below();
+  // Slots for so many more entries. Shuts readers out for as long as that takes, if need be.
+  void make_room(std::size_t count);
+  StateEntry& add(const EntryCache::Lookup& lookup, const std::optional<std::string_view>& value);
+  // The entry itself, or its copy if an overlay that is being committed or read needs it as it is.
+  [[nodiscard]] StateEntry& writable(StateEntry& entry);
+  // The entry of a key whose value does not matter. After begin_changes().
   [[nodiscard]] StateEntry& entry_unloaded(TableId table, std::string_view key);
+  // Readers are out: what no overlay needs any more, and what the budget wants back, goes to garbage_.
+  void retire_overlays();
+  void evict();
+  // No reader can hold it any more.
+  void free_garbage();
 
-  const std::shared_ptr<Tree> tree_;  // May be null. Shared with snapshots, which may live longer.
+  const std::shared_ptr<Tree> tree_;         // May be null. Shared with snapshots, which may live longer.
+  const std::shared_ptr<EntryCache> cache_;  // Shared with snapshots, whose overlays point into it.
+  MemoryBudget::Share share_;
 
   // Guarded by mutex_: the processor thread changes them holding it alone, others read them sharing
-  // it. The processor thread itself reads without it.
+  // it. The processor thread itself reads without it. It also guards the values of the entries.
   mutable FairSharedMutex mutex_;
   std::shared_ptr<Overlay> active_;
-  std::shared_ptr<const Overlay> frozen_;
+  std::shared_ptr<Overlay> frozen_;
   Progress visible_;
   Progress frozen_progress_;
   std::uint64_t committed_hash_ = 0;  // Of the committed mark: a repair of the log may give its place another.
@@ -103,10 +127,19 @@ class LayeredStore final : public StateStore {
   std::shared_ptr<const Overlay> frozen_seen_;
   ReadTransaction below_;
   std::array<bool, 256> ordered_tables_{};
+  std::array<std::size_t, 256> rooms_{};            // By table: bytes that a value will probably need.
+  std::vector<std::shared_ptr<Overlay>> kept_;      // Frozen ones that are not retired, oldest first.
+  std::vector<StateEntry*> garbage_;
+  std::vector<std::uint64_t> hashes_;               // Of entries().
+  std::vector<std::size_t> missing_;
+  std::vector<std::string_view> missing_keys_;
+  std::vector<std::optional<std::string_view>> missing_values_;
 
   std::atomic<std::uint64_t> committed_{0};
   std::atomic<bool> has_frozen_{false};
   std::atomic<std::size_t> active_bytes_{0};
+  std::atomic<std::size_t> frozen_bytes_{0};
+  std::atomic<std::size_t> cached_bytes_{0};
 
   std::mutex image_mutex_;  // Taken before mutex_.
   std::shared_ptr<const ActiveImage> image_;

@@ -388,6 +388,36 @@ Expected<std::optional<std::string>> Tree::get(const ReadTransaction& transactio
   return std::nullopt;
 }
 
+Status Tree::get_many(const ReadTransaction& transaction, TableId table, std::span<const std::string_view> keys,
+                      std::span<std::optional<std::string_view>> out) const {
+  thread_local std::string stored;
+  thread_local std::string all;
+  thread_local std::vector<std::size_t> ends;
+  thread_local std::vector<std::string_view> wanted;
+  all.clear();
+  ends.clear();
+  for (const std::string_view key : keys) {
+    stored_key(table, key, stored);
+    all.append(stored);
+    ends.push_back(all.size());
+  }
+  wanted.clear();
+  for (std::size_t i = 0, begin = 0; i < keys.size(); begin = ends[i++])
+    wanted.push_back(std::string_view(all).substr(begin, ends[i] - begin));
+  KAPPA_CHECK_OK(transaction.pages().get_many(wanted, out));
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (!out[i]) continue;
+    if (wanted[i].size() != kHashedKeyBytes) {
+      KAPPA_TRY(out[i], open_plain_value(wanted[i], *out[i]));
+      continue;
+    }
+    KAPPA_TRY(const std::vector<StoredEntry> entries, open_record(wanted[i], *out[i]));
+    const auto found = std::ranges::find(entries, keys[i], &StoredEntry::key);
+    out[i] = found == entries.end() ? std::nullopt : std::optional(found->value);
+  }
+  return {};
+}
+
 bool Tree::grow() {
   const std::uint64_t wanted = std::min(map_bytes_max_, map_bytes_ * 2);
   if (wanted <= map_bytes_) return false;
@@ -415,7 +445,7 @@ void Tree::guard_map() {
   if (const void* map = find_mapping(descriptor, map_bytes_, other); map != nullptr) guard_.emplace(map, map_bytes_);
 }
 
-Status Tree::write(std::span<const StateEntry* const> entries, const Progress& progress) {
+Status Tree::write(std::span<StateEntry* const> entries, const Progress& progress) {
   KAPPA_CHECK(checked(), "write() to a tree that was not checked");
   for (;;) {
     if (map_lost_) return fail(ErrorCode::kIo, 3302, "the map of " + directory_.string() + " was lost");
@@ -424,7 +454,7 @@ Status Tree::write(std::span<const StateEntry* const> entries, const Progress& p
   }
 }
 
-Status Tree::write_once(std::span<const StateEntry* const> entries, const Progress& progress) {
+Status Tree::write_once(std::span<StateEntry* const> entries, const Progress& progress) {
   int descriptor = -1;
   struct stat file{};
   if (mdb_env_get_fd(environment_, &descriptor) != 0 || ::fstat(descriptor, &file) != 0)

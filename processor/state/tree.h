@@ -99,9 +99,13 @@ class Tree {
   [[nodiscard]] Expected<ReadTransaction> read();
   [[nodiscard]] Expected<std::optional<std::string>> get(const ReadTransaction& transaction, TableId table,
                                                          std::string_view key) const;
+  // The same for many keys; the values are views that live as long as the transaction.
+  [[nodiscard]] Status get_many(const ReadTransaction& transaction, TableId table,
+                                std::span<const std::string_view> keys,
+                                std::span<std::optional<std::string_view>> out) const;
   // Puts (or deletes, where !exists) the entries, which must be in order, and the meta record in one
   // transaction. kFull leaves the tree as it was. Only after check().
-  [[nodiscard]] Status write(std::span<const StateEntry* const> entries, const Progress& progress);
+  [[nodiscard]] Status write(std::span<StateEntry* const> entries, const Progress& progress);
   // As of the last write() or open().
   [[nodiscard]] const StateMeta& meta() const { return meta_; }
   [[nodiscard]] std::uint64_t bytes_on_disk() const;
@@ -120,7 +124,7 @@ class Tree {
   [[nodiscard]] Expected<std::optional<Pages>> pages_of(std::uint64_t transaction);  // Needs pool_mutex_.
   // Error of an LMDB call.
   [[nodiscard]] std::unexpected<Error> failed(int code, const char* what) const;
-  [[nodiscard]] Status write_once(std::span<const StateEntry* const> entries, const Progress& progress);
+  [[nodiscard]] Status write_once(std::span<StateEntry* const> entries, const Progress& progress);
   // Doubles the map, up to its greatest size. False if it cannot grow.
   [[nodiscard]] bool grow();
   // After LMDB has mapped the file: what it cannot be given of it is zeros, not the end of the process.

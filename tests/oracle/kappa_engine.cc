@@ -37,7 +37,7 @@ KappaEngine::KappaEngine(EngineSettings settings) : directory_(memory_directory(
   log_options_.prepared_segments = 0;
   options_.directory = views();
   options_.commit_interval_ms = settings.commit_interval_ms;
-  options_.overlay_bytes_max = settings.overlay_bytes;
+  options_.memory_bytes = 4 * settings.overlay_bytes;
   options_.state_bytes_max = std::uint64_t{1} << 32;
 }
 

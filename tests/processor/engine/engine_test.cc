@@ -355,7 +355,7 @@ TEST_F(EngineTest, ACancelledQueryEnds) {
 
 TEST_F(EngineTest, SmallOverlaysCommitOften) {
   close();
-  options_.overlay_bytes_max = 4096;
+  options_.memory_bytes = 16384;
   open();
   run(kHits);
   run("CREATE MATERIALIZED VIEW v AS SELECT ts, count(*) AS n FROM hits GROUP BY ts");

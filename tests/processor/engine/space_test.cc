@@ -134,7 +134,7 @@ TEST_F(Space, AQueryOfAStreamSaysWhereTheLogBeginsAndRefusesWhatLiesBefore) {
 TEST_F(Space, AViewThatCannotCommitHoldsTheLogAndTheHardCapFailsIt) {
   close();
   options_.state_bytes_max = std::uint64_t{128} << 10;
-  options_.overlay_bytes_max = 64 << 10;
+  options_.memory_bytes = 256 << 10;
   log_options_.retention.bytes = 3 * log_options_.segment_bytes;
   open();
   run("CREATE MATERIALIZED VIEW big AS SELECT n, count(*) AS c FROM hits GROUP BY n");

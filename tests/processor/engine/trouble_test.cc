@@ -43,15 +43,25 @@ class Trouble : public EngineFixture {
     }
     ASSERT_GT(changed, 0);
   }
+  // Nothing of the view is in memory: whoever wants an entry of it reads the file.
+  void until_committed_and_forgotten() {
+    until([&] { return status("v").committed == log_->durable_end() && status("v").bytes_in_memory == 0; });
+  }
+  void use_no_memory() {
+    close();
+    options_.memory_bytes = 1;
+    open();
+  }
   Lines batch_answer() { return lines("SELECT page, count(*) AS n FROM hits GROUP BY page ORDER BY page"); }
   Lines view_answer() { return lines("SELECT * FROM v ORDER BY page"); }
 };
 
 TEST_F(Trouble, DamageThatTheProcessorMeetsRebuildsTheView) {
+  use_no_memory();
   run("CREATE MATERIALIZED VIEW v AS SELECT page, count(*) AS n FROM hits GROUP BY page");
   append("hits", hits(0, 90));
   run("SELECT * FROM v");
-  until([&] { return status("v").committed == log_->durable_end(); });
+  until_committed_and_forgotten();
   damage("/page3");
   append("hits", hits(90, 180));
   until([&] { return status("v").events_applied == 90 + 180 && status("v").state == "live"; });
@@ -60,11 +70,12 @@ TEST_F(Trouble, DamageThatTheProcessorMeetsRebuildsTheView) {
 }
 
 TEST_F(Trouble, DamageThatAReaderMeetsRebuildsTheViewOnce) {
+  use_no_memory();
   run("CREATE MATERIALIZED VIEW v AS SELECT page, count(*) AS n FROM hits GROUP BY page");
   append("hits", hits(0, 90));
   run("SELECT * FROM v");
   for (const bool first : {true, false}) {
-    until([&] { return status("v").committed == log_->durable_end(); });
+    until_committed_and_forgotten();
     damage("/page3");
     EXPECT_EQ(engine_->get("v", {{Value::text("/page3")}}).error().code, ErrorCode::kCorrupt);
     if (first) {
@@ -82,7 +93,7 @@ TEST_F(Trouble, DamageThatAReaderMeetsRebuildsTheViewOnce) {
 TEST_F(Trouble, AFullStateStopsItsViewUntilThereIsRoom) {
   close();
   options_.state_bytes_max = std::uint64_t{256} << 10;
-  options_.overlay_bytes_max = 64 << 10;
+  options_.memory_bytes = 256 << 10;
   open();
   run("CREATE MATERIALIZED VIEW big AS SELECT n, count(*) AS c FROM hits GROUP BY n");
   run("CREATE MATERIALIZED VIEW v AS SELECT page, count(*) AS n FROM hits GROUP BY page");
@@ -104,7 +115,7 @@ TEST_F(Trouble, AFullStateStopsItsViewUntilThereIsRoom) {
 TEST_F(Trouble, AViewThatFitsNowhereCanBeDropped) {
   close();
   options_.state_bytes_max = std::uint64_t{256} << 10;
-  options_.overlay_bytes_max = 64 << 10;
+  options_.memory_bytes = 256 << 10;
   open();
   run("CREATE MATERIALIZED VIEW big AS SELECT n, count(*) AS c FROM hits GROUP BY n");
   append("hits", hits(0, 20'000));

@@ -231,7 +231,7 @@ TEST_F(ViewState, AViewWhoseMemoryIsFullHastensTheCheckThatHoldsItsCommits) {
   close();
   options_.check_at_open_bytes = 0;
   options_.check_bytes_per_second = 1;
-  options_.overlay_bytes_max = 32 << 10;
+  options_.memory_bytes = 128 << 10;
   open();
   EXPECT_FALSE(status("v").checked);
   append("hits", hits(20'000, 20'010));

@@ -16,61 +16,10 @@
 #include <thread>
 
 #include "processor/operators/build.h"
-#include "tests/support/temp_dir.h"
+#include "tests/processor/state/open_store.h"
 
 namespace kappa::processor {
 namespace {
-
-using Directory = test::TempDir;
-
-std::unique_ptr<StateStore> open_store(const std::filesystem::path& path,
-                                       std::uint64_t map_bytes = 256 << 20) {
-  StateOptions options;
-  options.directory = path;
-  options.map_bytes = map_bytes;
-  auto store = StateStore::open(options);
-  EXPECT_TRUE(store) << to_string(store.error());
-  return store ? std::move(*store) : nullptr;
-}
-Progress at(std::uint64_t applied) {
-  Progress progress;
-  progress.applied = Offset(applied);
-  progress.mark = {Offset(applied), WriterEpoch(3), applied * 7};
-  progress.rows = applied / 2;
-  progress.started = true;
-  return progress;
-}
-
-using Model = std::map<std::pair<TableId, std::string>, std::string>;
-
-using Pairs = std::vector<std::pair<std::string, std::string>>;
-Pairs model_range(const Model& model, TableId table, const KeyRange& range, bool backward) {
-  Pairs found;
-  for (const auto& [place, value] : model) {
-    if (place.first == table && place.second >= range.from && (!range.to || place.second < *range.to)) {
-      found.emplace_back(place.second, value);
-    }
-  }
-  if (backward) std::reverse(found.begin(), found.end());
-  return found;
-}
-Pairs read_all(StateCursor& cursor) {
-  Pairs found;
-  for (;;) {
-    const auto entry = cursor.next();
-    EXPECT_TRUE(entry) << to_string(entry.error());
-    if (!entry || !*entry) return found;
-    found.emplace_back((*entry)->key, (*entry)->value);
-  }
-}
-Pairs scan_all(StateSnapshot& snapshot, TableId table, const KeyRange& range, bool backward) {
-  return read_all(*snapshot.scan(table, range, backward));
-}
-Pairs scan_all(StateStore& store, TableId table, const KeyRange& range, bool backward) {
-  const auto cursor = store.scan(table, range, backward);
-  EXPECT_TRUE(cursor) << to_string(cursor.error());
-  return cursor ? read_all(**cursor) : Pairs{};
-}
 
 // LMDB ends the process when its pages contradict each other: the last words name the view and the way out.
 TEST(StateStoreDeathTest, PagesThatAreOverwrittenWhileInUseEndTheProcessWithWhatToDo) {
@@ -102,12 +51,14 @@ TEST(StateStoreDeathTest, PagesThatAreOverwrittenWhileInUseEndTheProcessWithWhat
   EXPECT_DEATH(overwritten(), "was damaged while it was in use.*start again, and the view is rebuilt");
 }
 
-TEST(StateStore, AnswersLikeOneOrderedMap) {
+// With `memory` 0 everything that was ever touched stays in memory; with 1 nothing that need not.
+void answers_like_one_ordered_map(std::size_t memory) {
+  const auto budget = memory == 0 ? nullptr : std::make_shared<MemoryBudget>(memory);
   const std::uint64_t seed = std::random_device{}();
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   std::mt19937_64 random(seed);
   Directory directory;
-  auto store = open_store(directory.path());
+  auto store = open_store(directory.path(), 256 << 20, budget);
   Model model;
   // Few distinct keys, many of them long, so that they meet in every layer and share prefixes.
   const auto any_key = [&] {
@@ -148,6 +99,28 @@ TEST(StateStore, AnswersLikeOneOrderedMap) {
         (*entry)->exists = true;
         store->changed(**entry);
         model[{table, key}] = (*entry)->value;
+      }
+      std::vector<std::string> keys;
+      for (std::size_t k = random() % 40; k > 0; --k) keys.push_back(any_key());
+      const std::vector<std::string_view> views(keys.begin(), keys.end());
+      std::vector<StateEntry*> entries(keys.size());
+      ASSERT_TRUE(store->entries(table, views, entries));
+      for (std::size_t k = 0; k < keys.size(); ++k) {
+        const auto there = model.find({table, keys[k]});
+        ASSERT_EQ(entries[k]->key, keys[k]);
+        ASSERT_EQ(entries[k]->exists, there != model.end());
+        if (entries[k]->exists) {
+          ASSERT_EQ(entries[k]->value.view(), there->second);
+        }
+        if (k > 0 && keys[k] == keys[k - 1]) {
+          ASSERT_EQ(entries[k], entries[k - 1]);
+        }
+        if (k % 8 != 0) continue;
+        store->begin_changes();
+        entries[k]->value = "many" + std::to_string(round);
+        entries[k]->exists = true;
+        store->changed(*entries[k]);
+        model[{table, keys[k]}] = entries[k]->value;
       }
       const bool backward = random() % 2 == 0;
       const KeyRange range{any_key(), std::nullopt};
@@ -196,7 +169,7 @@ TEST(StateStore, AnswersLikeOneOrderedMap) {
         ASSERT_TRUE(store->commit());
         EXPECT_EQ(store->committed(), Offset(applied));
         store.reset();
-        store = open_store(directory.path());
+        store = open_store(directory.path(), 256 << 20, budget);
         ASSERT_TRUE(store);
         EXPECT_EQ(store->progress().applied, Offset(applied));
         EXPECT_EQ(store->progress().mark, at(applied).mark);
@@ -222,6 +195,13 @@ TEST(StateStore, AnswersLikeOneOrderedMap) {
     return {};
   }));
   EXPECT_EQ(walked, model);
+}
+
+TEST(StateStore, AnswersLikeOneOrderedMap) {
+  answers_like_one_ordered_map(0);
+}
+TEST(StateStore, AnswersLikeOneOrderedMapWithoutMemory) {
+  answers_like_one_ordered_map(1);
 }
 
 // Goal of the digest: equal entries, equal digest, however they came there; anything else differs.
