@@ -184,10 +184,9 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
       return fail_at(node.place, ErrorCode::kUnsupported, 2008,
                      *later + " are not available in this version");
     }
-    for (const std::string_view banned :
-         {"now", "current_timestamp", "current_date", "localtimestamp", "clock_timestamp",
-          "statement_timestamp", "transaction_timestamp", "proctime", "random", "rand", "gen_random_uuid",
-          "uuid"}) {
+    for (const std::string_view banned : {"now", "current_timestamp", "current_date", "localtimestamp",
+                                          "clock_timestamp", "statement_timestamp", "transaction_timestamp",
+                                          "proctime", "random", "rand", "gen_random_uuid", "uuid"}) {
       if (node.function == banned) return bind_clock(node);
     }
     if (node.distinct || node.filter || node.star) {
@@ -242,22 +241,43 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
   return placed_call(make_call(*function, std::move(arguments)), node);
 }
 
-// A list that mixes BIGINT with DOUBLE is compared element by element, exactly, like =.
+// Numbers of several types compare exactly, as with =. Constants take the value's type, or leave the list
+// where nothing of that type equals them: a long list stays one set. The rest is compared one by one.
 Expected<ExpressionPtr> ExpressionBinder::bind_in(const Node& node, std::vector<ExpressionPtr> arguments,
                                                   std::size_t size) {
-  const auto has = [&](TypeId id) {
-    return std::any_of(arguments.begin(), arguments.end(),
-                       [id](const ExpressionPtr& e) { return e->type.id == id; });
+  const ExpressionPtr value = arguments[0];
+  const Type type = value->type;
+  const auto is_number = [](TypeId id) {
+    return id == TypeId::kBigint || id == TypeId::kDouble || id == TypeId::kNumeric;
   };
-  const bool mixed = has(TypeId::kDouble) && (has(TypeId::kBigint) || has(TypeId::kNumeric));
-  if (!mixed) return placed_call(make_call("in", std::move(arguments)), node);
-  // The value stands in every comparison; unless it is a mere column, that has to stay small.
-  if (!arguments[0]->arguments.empty()) KAPPA_CHECK_OK(charge(size * (arguments.size() - 1), node.place));
+  if (!is_number(type.id)) return placed_call(make_call("in", std::move(arguments)), node);
+  const Type wide = type.id == TypeId::kNumeric ? Type{TypeId::kNumeric, 38, type.scale} : type;
+  std::vector<ExpressionPtr> list{value};
   std::vector<ExpressionPtr> tests;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
-    KAPPA_TRY(ExpressionPtr test,
-              placed(make_call("=", {arguments[0], arguments[i]}), node.arguments[i]->place));
-    tests.push_back(std::move(test));
+    ExpressionPtr& element = arguments[i];
+    const bool same = element->type.id == type.id && element->type.scale == type.scale;
+    if (same || !is_number(element->type.id)) {
+      list.push_back(std::move(element));
+    } else if (element->kind != ExpressionKind::kConstant) {
+      KAPPA_TRY(ExpressionPtr test, placed(make_call("=", {value, element}), node.arguments[i]->place));
+      tests.push_back(std::move(test));
+    } else if (element->constant.is_null()) {
+      list.push_back(make_constant(Value()));
+    } else {
+      KAPPA_TRY(ExpressionPtr exact, make_cast(element, wide));
+      KAPPA_TRY(const ExpressionPtr equal, make_call("=", {element, exact}));
+      if (equal->constant == Value::boolean(true)) list.push_back(std::move(exact));
+    }
+  }
+  // The value stands in every comparison; unless it is a mere column, that has to stay small.
+  const std::size_t uses = tests.size() + (list.size() > 1 || !tests.empty() ? 1 : 2);
+  if (!value->arguments.empty()) KAPPA_CHECK_OK(charge(size * (uses - 1), node.place));
+  if (list.size() > 1) {
+    KAPPA_TRY(ExpressionPtr in, placed_call(make_call("in", std::move(list)), node));
+    tests.push_back(std::move(in));
+  } else if (tests.empty()) {
+    return placed(make_call("<>", {value, value}), node.place);  // False, or NULL.
   }
   while (tests.size() > 1) {
     std::vector<ExpressionPtr> half;

@@ -9,6 +9,8 @@ namespace kappa::processor {
 namespace {
 
 constexpr std::size_t kArenaBlockBytes = std::size_t{64} << 10;
+// What reset() keeps: one batch of huge texts must not hold its memory for ever.
+constexpr std::size_t kArenaKeptBytes = std::size_t{16} << 20;
 
 }  // namespace
 
@@ -35,8 +37,18 @@ std::string_view Arena::copy(std::string_view text) {
 }
 
 void Arena::reset() {
+  std::size_t kept = 0;
+  std::size_t blocks = 0;
+  while (blocks < blocks_.size() && (kept += blocks_[blocks].size) <= kArenaKeptBytes) ++blocks;
+  blocks_.resize(blocks);
   block_ = 0;
   used_ = 0;
+}
+
+std::size_t Arena::bytes() const {
+  std::size_t sum = 0;
+  for (const Block& block : blocks_) sum += block.size;
+  return sum;
 }
 
 void Vector::resize(std::size_t size) {

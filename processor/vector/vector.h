@@ -21,13 +21,15 @@ namespace kappa::processor {
 // Rows in one ChangeBatch, at most: fits the caches, amortises the dispatch.
 inline constexpr std::size_t kVectorRows = 2048;
 
-// Bump allocator for the text of one batch. reset() keeps the blocks for the next.
+// Bump allocator for the text of one batch. reset() keeps the first megabytes for the next.
 class Arena {
  public:
   // Uninitialised bytes that live until reset().
   [[nodiscard]] char* allocate(std::size_t bytes);
   [[nodiscard]] std::string_view copy(std::string_view text);
   void reset();
+  // What it holds, used or not.
+  [[nodiscard]] std::size_t bytes() const;
 
  private:
   struct Block {

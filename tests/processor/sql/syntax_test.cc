@@ -2,6 +2,7 @@
 // bounded; scripts are cut right. Method: tables of text and the place expected.
 #include <string>
 
+#include "processor/vector/functions.h"
 #include "proto/limits.h"
 #include "tests/processor/sql/sql_fixture.h"
 
@@ -103,20 +104,22 @@ TEST(Syntax, LongAndOrChainsAndListsAreFine) {
 
 TEST(Syntax, SharedPartsDoNotMultiplyWithoutEnd) {
   MemoryCatalog catalog;
-  catalog.run("CREATE STREAM s (a BIGINT)");
+  catalog.run("CREATE STREAM s (a BIGINT, x DOUBLE)");
   std::string with_case = "a";
   std::string between = "a";
   std::string nullif = "a";
   std::string nested = "s";
   std::string in = "a";
+  std::string never = "a";
   for (int i = 0; i < 60; ++i) {
     with_case = "(CASE " + with_case + " WHEN 1 THEN 1 WHEN 2 THEN 2 ELSE 3 END)";
     between = "(" + between + " BETWEEN 0 AND 2)::BIGINT";
     nullif = "nullif(" + nullif + ", 7)";
     nested = "(SELECT a + a AS a FROM " + nested + ") x";
-    in = "(" + in + " IN (1, 2.5))::BIGINT";
+    in = "(" + in + " IN (1, x))::BIGINT";
+    never = "(" + never + " IN (2.5))::BIGINT";
   }
-  for (const std::string& expression : {with_case, between, nullif, in}) {
+  for (const std::string& expression : {with_case, between, nullif, in, never}) {
     EXPECT_EQ(error_of("SELECT " + expression + " FROM s", catalog).number, 2009);
   }
   EXPECT_EQ(error_of("SELECT a FROM " + nested, catalog).number, 2009);
@@ -140,6 +143,21 @@ TEST(Syntax, AListOfAHundredThousandIsOneSet) {
   ExpressionEvaluator evaluator(std::get<Select>(*statement).plan->expressions[0]);
   EXPECT_EQ(evaluator.evaluate(batch).value(0), Value::boolean(true));
   EXPECT_EQ(evaluator.evaluate(batch).value(1), Value::boolean(false));
+}
+
+// A list of other types is a set of the value's type, exactly; nothing is compared one by one.
+TEST(Syntax, AMixedListOfAHundredThousandIsOneSet) {
+  MemoryCatalog catalog;
+  catalog.run("CREATE STREAM s (a BIGINT, x DOUBLE, p NUMERIC(10,2))");
+  std::string list = "0";
+  for (int i = 1; i < 50'000; ++i) list += "," + std::to_string(i) + ".5," + std::to_string(i);
+  for (const char* column : {"a", "x", "p"}) {
+    auto statement = compile(std::string("SELECT ") + column + " IN (" + list + ") FROM s", catalog);
+    ASSERT_TRUE(statement.has_value()) << to_string(statement.error());
+    const ExpressionPtr& in = std::get<Select>(*statement).plan->expressions[0];
+    ASSERT_EQ(in->kind, ExpressionKind::kCall);
+    EXPECT_EQ(name_of(*in->function), "in") << column;
+  }
 }
 
 TEST(Syntax, CommentsStringsAndNames) {

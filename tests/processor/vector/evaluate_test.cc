@@ -96,6 +96,10 @@ TEST(Evaluate, VectorsEqualConstantsRowByRow) {
                                      "a IN (b, 7)",
                                      "s IN ('a', 'ab')",
                                      "a NOT IN (1, 2.5)",
+                                     "a NOT IN (x, 7, p, NULL)",
+                                     "x IN (a, 2.5, 9007199254740993)",
+                                     "p IN (a, 1.25, 7, NULL::DOUBLE)",
+                                     "a * 2 NOT IN (x, b, p)",
                                      "a BETWEEN b AND 7",
                                      "s LIKE 'a%'",
                                      "s LIKE t",
@@ -241,6 +245,21 @@ TEST(Evaluate, VectorsEqualConstantsRowByRow) {
         ASSERT_EQ(display(result.value(row)), display(evaluate_constant(constant))) << select;
       });
     }
+  }
+}
+
+// One batch of long texts must not keep its memory.
+TEST(Evaluate, AnArenaGivesBackWhatIsMuch) {
+  Arena arena;
+  for (int round = 0; round < 3; ++round) {
+    char* const first = arena.allocate(1);
+    for (int i = 0; i < 64; ++i) std::fill_n(arena.allocate(std::size_t{1} << 20), std::size_t{1} << 20, 'x');
+    EXPECT_EQ(arena.copy("text"), "text");
+    EXPECT_GT(arena.bytes(), std::size_t{64} << 20);
+    arena.reset();
+    EXPECT_LE(arena.bytes(), std::size_t{16} << 20);
+    EXPECT_EQ(arena.allocate(1), first);  // What is little stays.
+    arena.reset();
   }
 }
 
