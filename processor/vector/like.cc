@@ -24,6 +24,8 @@ std::optional<LikePattern> LikePattern::compile(std::string_view pattern, std::s
     } else if (pattern[i] == '%') {
       compiled.pieces_.emplace_back();
     } else if (pattern[i] == '_') {
+      if (!compiled.pieces_.back().has_any)
+        compiled.pieces_.back().prefix = compiled.pieces_.back().bytes.size();
       compiled.pieces_.back().bytes += '_';
       compiled.pieces_.back().any.push_back(true);
       compiled.pieces_.back().has_any = true;
@@ -61,7 +63,14 @@ std::size_t LikePattern::find(const Piece& piece, std::string_view text, std::si
     end = at + piece.bytes.size();
     return at;
   }
+  // Only where the bytes in front of the first _ are, if they are to be found as they stand.
+  const std::size_t prefix = ignore_case_ ? 0 : piece.prefix;
+  const std::string_view first(piece.bytes.data(), prefix);
   for (std::size_t at = from; at <= text.size(); ++at) {
+    if (prefix > 0) {
+      at = find_bytes(text, first, at);
+      if (at == std::string_view::npos) break;
+    }
     end = match_at(piece, text, at);
     if (end != std::string_view::npos) return at;
   }

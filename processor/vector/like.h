@@ -24,6 +24,7 @@ class LikePattern {
     std::string bytes;
     std::vector<bool> any;  // Per byte of `bytes`: a one-code-point wildcard (the byte is unused).
     bool has_any = false;
+    std::size_t prefix = 0;  // With has_any: bytes in front of the first wildcard.
   };
   [[nodiscard]] bool same(char text, char pattern) const;
   // End of the match of `piece` at `at`; npos if it does not match there.
