@@ -79,6 +79,8 @@ std::string state_directory_name(const CatalogEntry& entry) {
   return std::to_string(entry.id.value()) + "-" + std::to_string(entry.version);
 }
 
+bool has_state(const CatalogEntry& entry) { return entry.view || (entry.stream && entry.stream->dead_letter); }
+
 std::optional<StateDirectoryName> parse_state_directory_name(std::string_view name) {
   std::uint64_t id = 0;
   StateDirectoryName parsed;

@@ -67,6 +67,8 @@ using CatalogStatePtr = std::shared_ptr<const CatalogState>;
 
 // "<creation offset>-<version>": where the state of a view version lives, in the views' directory.
 [[nodiscard]] std::string state_directory_name(const CatalogEntry& entry);
+// Whether there is one: of a view, and of a stream that sets events aside.
+[[nodiscard]] bool has_state(const CatalogEntry& entry);
 // The same taken apart; nullopt for any other name.
 struct StateDirectoryName {
   Offset view_id;

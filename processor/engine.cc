@@ -58,6 +58,10 @@ Status EngineImpl::start() {
   auto views = std::make_shared<ViewMap>();
   std::vector<ViewPtr> feed;
   for (const auto& [name, entry] : catalog_->entries()) {
+    if (ViewPtr letters = open_dead_letters(*entry, check_bytes)) {
+      feed.push_back(letters);
+      dead_letters_.emplace(name, std::move(letters));
+    }
     if (!entry->view) continue;
     auto view = std::make_shared<LiveView>(entry, options_);
     if (const Status opened = view->open(log_, check_bytes); !opened) {
@@ -123,7 +127,10 @@ Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshn
   const CatalogStatePtr state = catalog();
   KAPPA_TRY(const Statement statement, compile(sql, *state));
   if (const auto* query = std::get_if<Select>(&statement)) return select(*query, freshness, sink, cancelled);
-  if (const auto* wanted = std::get_if<Show>(&statement)) return show(*wanted, sink);
+  if (const auto* wanted = std::get_if<Show>(&statement)) {
+    if (wanted->what == Show::What::kDeadLetters) return show_dead_letters(*wanted, freshness, sink, cancelled);
+    return show(*wanted, sink);
+  }
   if (const auto* plan = std::get_if<Explain>(&statement)) return give_table("EXPLAIN", explain_rows(plan->text), sink);
   if (const auto* wanted = std::get_if<Describe>(&statement)) {
     const CatalogEntryPtr entry = state->find(wanted->name);
@@ -159,21 +166,11 @@ Expected<StatementResult> EngineImpl::select(const Select& statement, const Fres
 Expected<StatementResult> EngineImpl::show(const Show& statement, RowSink& sink) {
   switch (statement.what) {
     case Show::What::kTopics: return give_table("SHOW TOPICS", show_topics(log_.topics()), sink);
-    case Show::What::kStreams: {
-      ConversionFailures failures;
-      for (const auto& [name, view] : *view_map()) {
-        // Views of one stream see the same events: the one furthest ahead knows most.
-        for (const auto& [stream, counts] : view->conversion_failures()) {
-          auto& columns = failures[stream];
-          for (const auto& [column, count] : counts) columns[column] = std::max(columns[column], count);
-        }
-      }
-      return give_table("SHOW STREAMS", show_streams(*catalog(), failures), sink);
-    }
+    case Show::What::kStreams: return give_table("SHOW STREAMS", show_streams(streams()), sink);
     case Show::What::kTables: return give_table("SHOW TABLES", show_tables(*catalog()), sink);
     case Show::What::kViews: return give_table("SHOW VIEWS", show_views(views()), sink);
     case Show::What::kReplays: return give_table("SHOW REPLAYS", show_replays(views()), sink);
-    case Show::What::kDeadLetters: return give_table("SHOW DEAD LETTERS", show_dead_letters(), sink);
+    case Show::What::kDeadLetters: break;
   }
   return fail(ErrorCode::kUnsupported, 2008, "this SHOW is not available in this version");
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -91,6 +92,18 @@ struct ViewStatus {
   std::uint64_t commits = 0;         // Since opening.
 };
 
+// What went wrong with the events of a stream, as the view that is furthest knows it.
+struct StreamStatus {
+  std::string name;
+  std::string topic;
+  std::uint64_t columns = 0;
+  std::map<std::string, std::uint64_t> conversion_failures;  // Above zero, by column.
+  std::uint64_t poison = 0;                                  // Events of the topic that are not JSON objects.
+  // With on_error = 'dead_letter': how many were set aside, and how far that is known.
+  std::optional<std::uint64_t> dead_letters;
+  ViewStatus letters;
+};
+
 // Key of a view as a client gives it: text for each key column, converted by the view's types, or
 // typed values.
 struct KeyRequest {
@@ -135,6 +148,8 @@ class Engine {
   virtual void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) = 0;
 
   [[nodiscard]] virtual std::vector<ViewStatus> views() const = 0;
+  // By name.
+  [[nodiscard]] virtual std::vector<StreamStatus> streams() const = 0;
 };
 
 }  // namespace kappa::processor

@@ -55,7 +55,13 @@ Status EngineImpl::append_and_add(CatalogRecord record, std::string_view name, C
   entry.from = record.from;
   const auto shared = std::make_shared<const CatalogEntry>(std::move(entry));
   if (!shared->view) {
+    std::uint64_t nothing_to_check = 0;  // Its state is new.
+    ViewPtr letters = open_dead_letters(*shared, nothing_to_check);
     set_catalog(catalog()->with(shared));
+    if (letters) {
+      set_dead_letters(shared->name, letters);
+      pipeline_->add(std::move(letters));
+    }
     return {};
   }
   auto view = std::make_shared<LiveView>(shared, options_);
@@ -90,7 +96,11 @@ Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statemen
   KAPPA_TRY([[maybe_unused]] const TopicId topic, log_.ensure_topic(definition.topic));
   CatalogEntry entry;
   entry.stream = statement.definition;
-  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kStream, 1, trimmed(sql), {}}, definition.name, std::move(entry)));
+  // Until the view of its dead letters holds them itself.
+  log::Hold hold;
+  if (definition.dead_letter) hold = log_.hold("stream \"" + definition.name + "\"", Offset(0));
+  KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kStream, 1, trimmed(sql), hold.offset()}, definition.name,
+                                std::move(entry)));
   return result;
 }
 
@@ -140,6 +150,7 @@ Status EngineImpl::drop_entry(const CatalogEntry& entry) {
       views_ = std::move(views);
     }
   }
+  if (!view) view = take_dead_letters(entry.name);
   if (!view) return {};
   pipeline_->remove(view);
   // A query that still reads the view keeps the files open; what is left is removed at the next start.

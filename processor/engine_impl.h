@@ -36,6 +36,7 @@ class EngineImpl final : public Engine {
                                  const std::atomic<bool>& cancelled) override;
   void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) override;
   std::vector<ViewStatus> views() const override;
+  std::vector<StreamStatus> streams() const override;
 
  private:
   using ViewPtr = std::shared_ptr<LiveView>;
@@ -55,6 +56,15 @@ class EngineImpl final : public Engine {
   [[nodiscard]] Status drop_entry(const CatalogEntry& entry);
   void set_catalog(CatalogStatePtr state);
 
+  // engine_dead_letters.cc: the views that hold the dead letters of streams.
+  // Opens that of `stream`, if it has one; it is not fed yet.
+  [[nodiscard]] ViewPtr open_dead_letters(const CatalogEntry& stream, std::uint64_t& check_bytes);
+  void set_dead_letters(const std::string& stream, ViewPtr view);
+  // Takes it out, for the caller to end.
+  [[nodiscard]] ViewPtr take_dead_letters(std::string_view stream);
+  [[nodiscard]] Expected<StatementResult> show_dead_letters(const Show& statement, const Freshness& freshness,
+                                                            RowSink& sink, const std::atomic<bool>& cancelled);
+
   [[nodiscard]] Expected<StatementResult> select(const Select& statement, const Freshness& freshness, RowSink& sink,
                                                  const std::atomic<bool>& cancelled);
   [[nodiscard]] Expected<StatementResult> show(const Show& statement, RowSink& sink);
@@ -69,9 +79,10 @@ class EngineImpl final : public Engine {
   const EngineOptions options_;
   log::Log& log_;
   std::mutex ddl_mutex_;
-  mutable std::mutex mutex_;  // Guards the next two.
+  mutable std::mutex mutex_;  // Guards the next three.
   CatalogStatePtr catalog_ = std::make_shared<const CatalogState>();
   std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();
+  std::map<std::string, ViewPtr, std::less<>> dead_letters_;  // By stream.
   std::unique_ptr<Pipeline> pipeline_;  // Null when read-only.
   std::unique_ptr<StateChecker> checker_;  // Null when everything was checked at opening. Ends first.
 };

@@ -475,6 +475,11 @@ std::map<std::string, std::map<std::string, std::uint64_t>> LiveView::conversion
   return counts;
 }
 
+std::uint64_t LiveView::poison() const {
+  const auto serving = served();
+  return serving ? serving->store->progress().poison : 0;
+}
+
 ViewStatus LiveView::status(log::Log& log) const {
   ViewStatus status;
   status.name = entry_->name;

@@ -123,6 +123,8 @@ class LiveView {
   [[nodiscard]] ViewStatus status(log::Log& log) const;
   // Conversion failures so far, by stream and column.
   [[nodiscard]] std::map<std::string, std::map<std::string, std::uint64_t>> conversion_failures() const;
+  // Events so far that were not JSON objects.
+  [[nodiscard]] std::uint64_t poison() const;
 
  private:
   // From one freeze to the next.

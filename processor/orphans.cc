@@ -78,7 +78,7 @@ Status clear_orphans(const std::filesystem::path& views, const CatalogState& cat
   std::set<std::filesystem::path> kept;
   std::set<std::uint64_t> ours;
   for (const auto& [name, entry] : catalog.entries()) {
-    if (!entry->view) continue;
+    if (!has_state(*entry)) continue;
     kept.insert(views / state_directory_name(*entry));
     ours.insert(state_owner(log_id, entry->id, entry->version));
   }

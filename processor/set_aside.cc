@@ -74,6 +74,7 @@ void SetAside::start_chunk() {
   noted_.clear();
   failed_.clear();
   letters_.clear();
+  count_ = 0;
 }
 
 SetAside::Noted& SetAside::note(std::uint32_t row) {
@@ -169,7 +170,9 @@ void SetAside::finish(const ChangeBatch& sound, Selection& kept) {
   decide(sound);
   scratch_.clear();
   for (const Noted& noted : noted_) {
-    if (noted.aside && !noted.poison) scratch_.push_back(noted.row);
+    if (!noted.aside) continue;
+    ++count_;
+    if (!noted.poison) scratch_.push_back(noted.row);
   }
   if (!scratch_.empty()) {
     Selection left;

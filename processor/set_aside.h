@@ -45,6 +45,8 @@ class SetAside {
   // columns. Takes the rows that are set aside out of `kept`.
   void finish(const ChangeBatch& sound, Selection& kept);
 
+  // Events of the chunk that were set aside.
+  [[nodiscard]] std::uint64_t count() const { return count_; }
   // What is of interest to a reader of the letters: the events set aside and the retries.
   [[nodiscard]] const Selection& letters() const { return letters_; }
   // Why an event was set aside (NULL: it was not), and what it stands for (NULL: no retry).
@@ -75,6 +77,7 @@ class SetAside {
   std::vector<Condition> conditions_;
   std::vector<Noted> noted_;
   std::vector<std::size_t> failed_;
+  std::uint64_t count_ = 0;
   Selection letters_;
   Selection scratch_;
   Vector reason_;

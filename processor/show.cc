@@ -36,19 +36,22 @@ Table show_topics(const std::vector<log::TopicInfo>& topics) {
   return table;
 }
 
-Table show_streams(const CatalogState& catalog, const ConversionFailures& failures) {
-  Table table{{{"stream", kTextType}, {"topic", kTextType}, {"columns", kBigintType}, {"conversion_failures", kTextType}},
+Table show_streams(const std::vector<StreamStatus>& streams) {
+  Table table{{{"stream", kTextType},
+               {"topic", kTextType},
+               {"columns", kBigintType},
+               {"conversion_failures", kTextType},
+               {"poison", kBigintType},
+               {"dead_letters", kBigintType}},
               {}};
-  for (const auto& [name, entry] : catalog.entries()) {
-    if (!entry->stream) continue;
+  for (const StreamStatus& stream : streams) {
     std::string failed;
-    if (const auto found = failures.find(name); found != failures.end()) {
-      for (const auto& [column, times] : found->second) {
-        failed += (failed.empty() ? "" : ", ") + column + ": " + std::to_string(times);
-      }
+    for (const auto& [column, times] : stream.conversion_failures) {
+      failed += (failed.empty() ? "" : ", ") + column + ": " + std::to_string(times);
     }
-    table.rows.push_back({Value::text(name), Value::text(entry->stream->topic), count(entry->stream->columns.size()),
-                          Value::text(std::move(failed))});
+    table.rows.push_back({Value::text(stream.name), Value::text(stream.topic), count(stream.columns),
+                          Value::text(std::move(failed)), count(stream.poison),
+                          stream.dead_letters ? count(*stream.dead_letters) : Value::null(kBigintType)});
   }
   return table;
 }
@@ -99,10 +102,6 @@ Table show_tables(const CatalogState& catalog) {
     table.rows.push_back({Value::text(name), Value::text(entry->table->stream->name), Value::text(std::move(key))});
   }
   return table;
-}
-
-Table show_dead_letters() {
-  return {{{"stream", kTextType}, {"offset", kBigintType}, {"reason", kTextType}, {"event", kTextType}}, {}};
 }
 
 Table describe(const CatalogEntry& entry) {

@@ -2,7 +2,6 @@
 // they are given.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,17 +19,12 @@ struct Table {
   std::vector<Row> rows;
 };
 
-// Conversion failures by stream and column.
-using ConversionFailures = std::map<std::string, std::map<std::string, std::uint64_t>, std::less<>>;
-
 [[nodiscard]] Table show_topics(const std::vector<log::TopicInfo>& topics);
-[[nodiscard]] Table show_streams(const CatalogState& catalog, const ConversionFailures& failures);
+[[nodiscard]] Table show_streams(const std::vector<StreamStatus>& streams);
 [[nodiscard]] Table show_views(const std::vector<ViewStatus>& views);
 // Views whose first build is under way.
 [[nodiscard]] Table show_replays(const std::vector<ViewStatus>& views);
 [[nodiscard]] Table show_tables(const CatalogState& catalog);
-// Empty in this release, with the columns that they will have.
-[[nodiscard]] Table show_dead_letters();
 [[nodiscard]] Table describe(const CatalogEntry& entry);
 [[nodiscard]] Table explain_rows(std::string_view text);
 

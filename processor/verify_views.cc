@@ -46,7 +46,7 @@ std::map<std::string, CatalogEntryPtr> views_of(const log::Log& log) {
   std::map<std::string, CatalogEntryPtr> found;
   const LoadedCatalog catalog = load_catalog(log.system_records());
   for (const auto& [name, entry] : catalog.state->entries())
-    if (entry->view) found[state_directory_name(*entry)] = entry;
+    if (has_state(*entry)) found[state_directory_name(*entry)] = entry;
   return found;
 }
 

@@ -183,6 +183,7 @@ struct DropSyntax {
 };
 struct ShowSyntax {
   Show::What what = Show::What::kViews;
+  std::optional<Name> of;  // kDeadLetters: one stream's.
 };
 struct DescribeSyntax {
   Name name;

@@ -43,7 +43,13 @@ struct Binder {
     return Statement(
         Drop{syntax.what, syntax.name.text, syntax.name.place, syntax.if_exists, syntax.cascade});
   }
-  Expected<Statement> operator()(const ShowSyntax& syntax) const { return Statement(Show{syntax.what}); }
+  Expected<Statement> operator()(const ShowSyntax& syntax) const {
+    Show show;
+    show.what = syntax.what;
+    if (syntax.of) show.of = syntax.of->text;
+    if (syntax.of) show.place = syntax.of->place;
+    return Statement(std::move(show));
+  }
   Expected<Statement> operator()(const DescribeSyntax& syntax) const {
     return Statement(Describe{syntax.name.text, syntax.name.place});
   }

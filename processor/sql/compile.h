@@ -69,6 +69,8 @@ struct Drop {
 };
 struct Show {
   enum class What { kTopics, kStreams, kTables, kViews, kReplays, kDeadLetters } what = What::kViews;
+  std::string of;     // kDeadLetters: the stream; empty: every one.
+  SourcePlace place;  // Of its name.
 };
 struct Describe {
   std::string name;

@@ -226,9 +226,15 @@ Expected<Parser::Body> Parser::show() {
       Listing{"replays", Show::What::kReplays}};
   take("materialized");
   for (const Listing& listing : kListings) {
-    if (take(listing.word)) return ShowSyntax{listing.what};
+    if (take(listing.word)) return ShowSyntax{listing.what, {}};
   }
-  if (take_words({"dead", "letters"})) return ShowSyntax{Show::What::kDeadLetters};
+  if (take_words({"dead", "letters"})) {
+    ShowSyntax letters{Show::What::kDeadLetters, {}};
+    if (take("from")) {
+      KAPPA_TRY(letters.of, name("a stream"));
+    }
+    return letters;
+  }
   return unexpected("TOPICS, STREAMS, TABLES, VIEWS, REPLAYS or DEAD LETTERS");
 }
 
