@@ -10,6 +10,7 @@
 
 #include "processor/operators/build.h"
 #include "processor/vector/functions.h"
+#include "proto/base64.h"
 
 namespace kappa::processor {
 namespace {
@@ -45,20 +46,6 @@ ViewPlan plan_of(const std::shared_ptr<const StreamDefinition>& stream) {
   plan.key_columns = {kOffsetColumn};
   plan.append_only_key = true;
   return plan;
-}
-
-std::string base64(std::string_view bytes) {
-  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      group = group << 8 | (j < count ? static_cast<unsigned char>(bytes[i + j]) : 0U);
-    }
-    for (std::size_t j = 0; j < 4; ++j) out += j <= count ? kDigits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return out;
 }
 
 // Events of a topic by offset; fast where the offsets ascend within a batch.
@@ -182,7 +169,7 @@ Expected<std::uint64_t> read_dead_letters(const std::string& name, const LiveVie
         if (simdjson::validate_utf8(event->value.data(), event->value.size())) {
           text = Value::text(std::move(event->value));
         } else {
-          bytes = Value::text(base64(event->value));
+          bytes = Value::text(encode_base64(event->value));
         }
       }
       const auto again = retried.find(offset);

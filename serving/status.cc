@@ -51,6 +51,23 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view, const std::
   json.end_object();
 }
 
+void write_stream(JsonWriter& json, const processor::StreamStatus& stream) {
+  json.begin_object();
+  json.member("name", stream.name);
+  json.member("topic", stream.topic);
+  json.member("poison", stream.poison);
+  std::uint64_t failures = 0;
+  for (const auto& [column, count] : stream.conversion_failures) failures += count;
+  json.member("conversion_failures", failures);
+  if (stream.dead_letters) {
+    json.member("dead_letters", *stream.dead_letters);
+    json.member("dead_letters_state", stream.letters.state);
+    json.member("dead_letters_applied", stream.letters.applied.value());
+    if (!stream.letters.error.empty()) json.member("dead_letters_error", stream.letters.error);
+  }
+  json.end_object();
+}
+
 // The first hundred; their number says whether there are more.
 constexpr std::size_t kDamagedListed = 100;
 
@@ -176,6 +193,11 @@ std::string Core::status_json() {
     json.member("events", topic.next_sequence.value());
     json.end_object();
   }
+  json.end_array();
+
+  json.key("streams");
+  json.begin_array();
+  for (const processor::StreamStatus& stream : engine_.streams()) write_stream(json, stream);
   json.end_array();
 
   json.key("views");

@@ -108,6 +108,7 @@ int run_command_line(int argc, char** argv) {
   add_sql(app, status);
   add_get(app, status);
   add_scan(app, status);
+  add_dead(app, status);
   add_status(app, status);
   add_verify(app, status);
   add_backup(app, status);

@@ -284,7 +284,7 @@ Expected<ReadResult> ClientImpl::read(std::string_view topic, ReadFrom from, std
       }
       ++result.events;
       if (!each({offset, record->timestamp.value_or(batch.append_time), batch.append_time, record->key,
-                 record->value})) {
+                 record->value, record->headers})) {
         result.next = offset + 1;
         return result;
       }

@@ -246,7 +246,7 @@ TEST_F(EngineTest, ConversionFailuresAreCountedByColumn) {
   run(kByPage);
   append("hits", {R"({"page":1,"ms":"x","ts":5})", R"({"page":"/a","ms":3.5})", R"({"page":null,"ms":4,"ts":"no"})"}, 1);
   EXPECT_EQ(lines("SELECT page, n, total FROM by_page ORDER BY page"), (Lines{"/a|1|NULL", "NULL|2|4"}));
-  const Lines expected{"hits|hits|4|ms: 2, page: 1, ts: 1"};
+  const Lines expected{"hits|hits|4|ms: 2, page: 1, ts: 1|0|NULL"};
   EXPECT_EQ(lines("SHOW STREAMS"), expected);
   EXPECT_EQ(status("by_page").conversion_failures, 4U);
   restart();

@@ -312,6 +312,8 @@ TEST_F(Compile, OtherStatements) {
   EXPECT_EQ(drop.place.column, 23U);
   EXPECT_EQ(as<Drop>("DROP MATERIALIZED VIEW by_page").what, Drop::What::kView);
   EXPECT_EQ(as<Show>("SHOW DEAD LETTERS").what, Show::What::kDeadLetters);
+  EXPECT_EQ(as<Show>("SHOW DEAD LETTERS").of, "");
+  EXPECT_EQ(as<Show>("SHOW DEAD LETTERS FROM hits;").of, "hits");
   EXPECT_EQ(as<Describe>("DESCRIBE hits").name, "hits");
   const std::string text =
       as<Explain>(
