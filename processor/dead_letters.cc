@@ -31,8 +31,8 @@ ViewPlan plan_of(const std::shared_ptr<const StreamDefinition>& stream) {
   scan->dead_letters = true;
   scan->output = {{"_offset", kBigintType}, {"reason", kTextType}, {"retry_of", kBigintType}};
   scan->stream_columns = {read + static_cast<std::size_t>(Pseudo::kOffset),
-                          read + static_cast<std::size_t>(LetterColumn::kReason),
-                          read + static_cast<std::size_t>(LetterColumn::kRetryOf)};
+                          letter_column(*stream, LetterColumn::kReason),
+                          letter_column(*stream, LetterColumn::kRetryOf)};
   auto root = std::make_shared<Plan>();
   root->kind = PlanKind::kProject;
   root->output = scan->output;
@@ -145,7 +145,7 @@ Expected<std::uint64_t> read_dead_letters(const std::string& name, const LiveVie
       if (!row[kRetryOfColumn].is_null()) retried[row[kRetryOfColumn].as_int64()] = row[kOffsetColumn].as_int64();
     }
   }
-  const auto topic = log.find_topic(letters.scan().stream->topic);
+  const auto topic = log.find_topic(letters.scans().front()->stream->topic);
   std::optional<EventReader> events;
   if (topic) events.emplace(log, topic->id);
   std::uint64_t given = 0;

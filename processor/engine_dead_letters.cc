@@ -91,18 +91,29 @@ std::vector<StreamStatus> EngineImpl::streams() const {
     stream.columns = entry->stream->columns.size();
     if (const auto view = letters.find(name); view != letters.end()) {
       stream.letters = view->second->status(log_);
-      stream.dead_letters = stream.letters.conversion_failures;  // One for each event (event_source.h).
+      stream.dead_letters = stream.letters.conversion_failures;  // One for each event (topic_events.h).
       stream.poison = stream.letters.poison;
     }
   }
   for (const auto& [name, view] : *view_map()) {
-    const auto stream = found.find(view->scan().stream->name);
-    if (stream == found.end()) continue;
     // Views of one stream see the same events: the one furthest ahead knows most.
-    stream->second.poison = std::max(stream->second.poison, view->poison());
-    for (const auto& [column, count] : view->conversion_failures()) {
-      std::uint64_t& known = stream->second.conversion_failures[column];
-      known = std::max(known, count);
+    for (const auto& [stream, counts] : view->conversion_failures()) {
+      const auto known = found.find(stream);
+      if (known == found.end()) continue;
+      for (const auto& [column, count] : counts) {
+        std::uint64_t& most = known->second.conversion_failures[column];
+        most = std::max(most, count);
+      }
+    }
+    const bool one_topic = std::ranges::all_of(view->scans(), [&](const Plan* scan) {
+      return scan->stream->topic == view->scans().front()->stream->topic;
+    });
+    if (view->scans().empty() || !one_topic) continue;  // It counts those of all its topics as one.
+    const std::uint64_t poison = view->poison();
+    for (const Plan* scan : view->scans()) {
+      if (const auto known = found.find(scan->stream->name); known != found.end()) {
+        known->second.poison = std::max(known->second.poison, poison);
+      }
     }
   }
   std::vector<StreamStatus> streams;

@@ -76,14 +76,16 @@ void LiveView::find_counted_columns() {
     for (const std::size_t column : scan->stream_columns) {
       at.push_back(kNotCounted);
       const StreamColumn* place = event_column(*scan->stream, column);
-      if (place == nullptr || scan->dead_letters) continue;
+      const bool letters = scan->dead_letters && column == letter_column(*scan->stream, LetterColumn::kReason);
+      if (place == nullptr && !letters) continue;
       const std::string& stream = scan->stream->name;
+      const std::string name = letters ? "reason" : place->name;  // The letters are all that their view counts.
       const bool known = std::ranges::any_of(
-          counted_, [&](const CountedColumn& c) { return c.stream == stream && c.column == place->name; });
+          counted_, [&](const CountedColumn& c) { return c.stream == stream && c.column == name; });
       if (known) continue;  // Of another scan of the stream, which sees the same failures.
       at.back() = counted_.size();
-      std::string key = one_stream ? place->name : stream + '\0' + place->name;
-      counted_.push_back({stream, place->name, std::move(key)});
+      std::string key = one_stream ? name : stream + '\0' + name;
+      counted_.push_back({stream, name, std::move(key)});
     }
   }
 }

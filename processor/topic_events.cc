@@ -30,6 +30,10 @@ constexpr std::array<Type, 4> kPseudoTypes{kBigintType, kBigintType, kTextType, 
 
 }  // namespace
 
+std::size_t letter_column(const StreamDefinition& stream, LetterColumn column) {
+  return stream.columns.size() + stream.hidden.size() + static_cast<std::size_t>(column);
+}
+
 const StreamColumn* event_column(const StreamDefinition& stream, std::size_t column) {
   const std::size_t declared = stream.columns.size();
   if (column < declared) return &stream.columns[column];
@@ -317,6 +321,11 @@ void TopicEvents::finish_chunk() {
     chunk.failures.clear();
     if (scans_[i].plan->dead_letters) {
       chunk.changes.selection = &stream.aside->letters();
+      const auto& columns = scans_[i].plan->stream_columns;
+      const auto reason = std::ranges::find(columns, letter_column(*stream.definition, LetterColumn::kReason));
+      if (reason != columns.end() && stream.aside->count() > 0) {
+        chunk.failures.push_back({static_cast<std::size_t>(reason - columns.begin()), stream.aside->count()});
+      }
       continue;
     }
     chunk.changes.selection = stream.everything ? nullptr : &stream.selection;

@@ -33,13 +33,16 @@ struct ScanChunk {
   std::int64_t latest = INT64_MIN;         // Greatest event time in `changes`; INT64_MIN: none.
   // Values of the wrong type that read as NULL, by output column of the scan; columns without any are
   // left out. Counts every sound event of the topic, also those that WHERE does not keep: a wrong
-  // value may be why it does not.
+  // value may be why it does not. Of a scan of dead letters: the events set aside, at the reason's column.
   struct Failures {
     std::size_t column = 0;
     std::uint64_t count = 0;
   };
   std::vector<Failures> failures;
 };
+
+// Index of a column of dead letters in a scan's stream_columns.
+[[nodiscard]] std::size_t letter_column(const StreamDefinition& stream, LetterColumn column);
 
 // The column of the event that a scan's stream_columns name; null for a pseudo column.
 [[nodiscard]] const StreamColumn* event_column(const StreamDefinition& stream, std::size_t column);

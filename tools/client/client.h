@@ -58,7 +58,7 @@ struct ClientEvent {
   Timestamp append_time;
   std::optional<std::string_view> key;
   std::string_view value;
-  std::string_view headers;  // Encoded; see decode_headers().
+  std::string_view headers{};  // Encoded; see decode_headers().
 };
 
 struct ReadResult {

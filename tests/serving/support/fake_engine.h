@@ -61,6 +61,12 @@ class FakeEngine final : public processor::Engine {
     view.state = "live";
     return {view};
   }
+  [[nodiscard]] std::vector<processor::StreamStatus> streams() const override {
+    processor::StreamStatus stream;
+    stream.name = stream.topic = "s";
+    stream.dead_letters = 3;
+    return {stream};
+  }
 
   std::atomic<int> hanging{0};
   std::atomic<std::uint64_t> applied{5};
