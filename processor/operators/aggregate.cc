@@ -14,6 +14,7 @@ AggregateOperator::AggregateOperator(const Plan& plan, std::unique_ptr<Aggregate
   for (const Aggregate& aggregate : plan.aggregates) {
     Input& input = inputs_.emplace_back();
     for (const ExpressionPtr& argument : aggregate.arguments) input.arguments.emplace_back(argument);
+    for (const SortKey& key : aggregate.order_by) input.order.emplace_back(key.expression);
     if (aggregate.filter) input.filter.emplace(aggregate.filter);
   }
 }
@@ -52,10 +53,13 @@ Status AggregateOperator::push(const ChangeBatch& batch) {
     if (input.filter) input.filter->filter(batch, input.rows);
     input.values.clear();
     for (ExpressionEvaluator& argument : input.arguments) input.values.push_back(&argument.evaluate(batch));
+    input.keys.clear();
+    for (ExpressionEvaluator& key : input.order) input.keys.push_back(&key.evaluate(batch));
     input.view.rows = input.filter ? input.rows : *rows_;
     input.view.group_of = group_of_;
     input.view.groups = groups_;
     input.view.arguments = input.values;
+    input.view.order = input.keys;
     input.view.weights = batch.weights;
     KAPPA_CHECK_OK((*aggregates_)[i].prepare(input.view));
   }

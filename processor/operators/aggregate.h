@@ -37,8 +37,10 @@ class AggregateOperator final : public Operator {
  private:
   struct Input {
     std::vector<ExpressionEvaluator> arguments;
+    std::vector<ExpressionEvaluator> order;
     std::optional<ExpressionEvaluator> filter;
     std::vector<const Vector*> values;  // Of the batch at hand.
+    std::vector<const Vector*> keys;    // The same of `order`.
     Selection rows;
     AggregateRows view;
   };

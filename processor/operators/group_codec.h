@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "processor/operators/aggregates/aggregate.h"
+#include "processor/operators/aggregates/multiset.h"
 #include "processor/sql/plan.h"
 #include "proto/error.h"
 #include "proto/value.h"
@@ -44,6 +45,7 @@ class AggregateSet {
 
  private:
   GroupLayout layout_;
+  MultisetPool multisets_;
   std::vector<std::unique_ptr<AggregateFunction>> functions_;
   std::vector<Type> key_types_;
 };

@@ -66,6 +66,8 @@ struct Node {
   bool distinct = false;
   NodePtr filter;
   std::shared_ptr<const WindowSpecification> over;
+  std::vector<OrderItem> order_by;  // f(x ORDER BY ...), f(p) WITHIN GROUP (ORDER BY ...)
+  bool within_group = false;
 };
 
 struct SelectItem {

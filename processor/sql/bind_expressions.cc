@@ -189,7 +189,7 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
                                           "proctime", "random", "rand", "gen_random_uuid", "uuid"}) {
       if (node.function == banned) return bind_clock(node);
     }
-    if (node.distinct || node.filter || node.star) {
+    if (node.distinct || node.filter || node.star || !node.order_by.empty()) {
       return fail_at(node.place, ErrorCode::kInvalid, 2005, node.function + " is not an aggregate",
                      "*, DISTINCT and FILTER belong to aggregates");
     }

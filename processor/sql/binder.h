@@ -9,6 +9,10 @@
 #include "processor/sql/ast.h"
 #include "processor/sql/plan.h"
 
+namespace kappa::processor {
+struct AggregateKind;  // operators/aggregates/registry.h
+}
+
 namespace kappa::processor::sql {
 
 // One name an expression may use, and what it stands for.
@@ -37,6 +41,7 @@ struct BindContext {
 // Aggregates of a select, in order of appearance, each distinct one once.
 struct AggregateList {
   std::vector<Aggregate> aggregates;
+  std::vector<SourcePlace> places;  // Of their calls.
   std::size_t base = 0;  // An aggregate is referred to as column base + its index.
 };
 
@@ -81,6 +86,7 @@ class ExpressionBinder {
                                                 std::size_t size);
   [[nodiscard]] Expected<ExpressionPtr> bind_aggregate(const Node& node);
   [[nodiscard]] Expected<ExpressionPtr> bind_rank(const Node& node);
+  [[nodiscard]] Status bind_aggregate_arguments(const Node& node, const AggregateKind& kind, Aggregate& aggregate);
   [[nodiscard]] Expected<ExpressionPtr> bind_clock(const Node& node);
   [[nodiscard]] Expected<std::vector<ExpressionPtr>> bind_all(const std::vector<NodePtr>& nodes);
 
@@ -100,6 +106,8 @@ class ExpressionBinder {
 [[nodiscard]] bool is_rank_name(std::string_view function);
 // TUMBLE, HOP, SESSION: in GROUP BY and FROM only.
 [[nodiscard]] bool is_window_name(std::string_view function);
+// Refuses aggregates that cannot take rows back, for an input that does: 2005 with the place of the call.
+[[nodiscard]] Status check_takes_back(const AggregateList& list);
 // What the language has but this version does not: "TUMBLE windows", ...; nullopt if it is not one.
 [[nodiscard]] std::optional<std::string> later_function(std::string_view function);
 

@@ -1,6 +1,7 @@
 // EXPLAIN: the plan as an indented tree, root first; what each operator keeps and what that grows with.
 #include <algorithm>
 
+#include "processor/operators/aggregates/registry.h"
 #include "processor/sql/expression_tools.h"
 #include "processor/sql/plan.h"
 #include "processor/sql/plan_properties.h"
@@ -59,11 +60,13 @@ std::string aggregate_text(const Plan& plan) {
   for (const ExpressionPtr& key : plan.group_keys) keys.push_back(to_string(*key, input));
   Names aggregates;
   bool distinct = false;
-  bool extreme = false;
+  Names kept;  // What some kinds of aggregates keep, each kind once.
   for (const Aggregate& aggregate : plan.aggregates) {
     aggregates.push_back(sql::to_string(aggregate, input));
     distinct = distinct || aggregate.distinct;
-    extreme = extreme || aggregate.function == "min" || aggregate.function == "max";
+    const AggregateKind* const kind = find_aggregate(aggregate.function);
+    if (kind == nullptr || kind->keeps.empty()) continue;
+    if (std::ranges::find(kept, kind->keeps) == kept.end()) kept.emplace_back(kind->keeps);
   }
   std::string text = "aggregate: ";
   text += keys.empty() ? "one row" : "group by " + join(keys);
@@ -71,8 +74,7 @@ std::string aggregate_text(const Plan& plan) {
   text += keys.empty() ? "; state: one row, does not grow"
                        : "; state: one row a group, grows with the number of groups";
   if (distinct) text += "; one entry a distinct value and group, grows with the number of distinct values";
-  if (extreme)
-    text += "; min and max: one value a group over append-only input, every value where rows are taken back";
+  for (const std::string& one : kept) text += "; " + one;
   return text;
 }
 

@@ -17,9 +17,18 @@ bool equal(const Expression& a, const Expression& b) {
   return true;
 }
 
+bool equal(const SortKey& a, const SortKey& b) {
+  return a.descending == b.descending && a.nulls_first == b.nulls_first && equal(*a.expression, *b.expression);
+}
+
 bool equal(const Aggregate& a, const Aggregate& b) {
-  if (a.function != b.function || a.distinct != b.distinct || a.arguments.size() != b.arguments.size())
+  if (a.function != b.function || a.distinct != b.distinct || a.arguments.size() != b.arguments.size() ||
+      a.parameters != b.parameters || a.order_by.size() != b.order_by.size()) {
     return false;
+  }
+  for (std::size_t i = 0; i < a.order_by.size(); ++i) {
+    if (!equal(a.order_by[i], b.order_by[i])) return false;
+  }
   if ((a.filter == nullptr) != (b.filter == nullptr) || (a.filter && !equal(*a.filter, *b.filter)))
     return false;
   for (std::size_t i = 0; i < a.arguments.size(); ++i) {

@@ -11,6 +11,7 @@ namespace kappa::processor::sql {
 
 // Same structure, types, columns and constants.
 [[nodiscard]] bool equal(const Expression& a, const Expression& b);
+[[nodiscard]] bool equal(const SortKey& a, const SortKey& b);
 [[nodiscard]] bool equal(const Aggregate& a, const Aggregate& b);
 
 // Calls visit(column) for every column reference.
@@ -21,7 +22,7 @@ void for_each_column(const Expression& expression, const std::function<void(std:
 [[nodiscard]] ExpressionPtr rewrite(const ExpressionPtr& expression,
                                     const std::function<ExpressionPtr(const ExpressionPtr&)>& replace);
 
-// "count(DISTINCT x) FILTER (WHERE y > 0)"
+// "count(DISTINCT x) FILTER (WHERE y > 0)", "first(x ORDER BY ts, _offset)"
 [[nodiscard]] std::string to_string(const Aggregate& aggregate, const std::vector<std::string>& columns);
 // A name as SQL has to write it: quoted unless it is lower case and plain.
 [[nodiscard]] std::string quote_name(const std::string& name);

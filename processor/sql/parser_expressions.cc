@@ -13,6 +13,7 @@ Expected<NodePtr> Parser::finish(Node node, std::size_t start) {
   for (const NodePtr& part : {node.operand, node.filter}) {
     if (part) node.depth = std::max(node.depth, part->depth + 1);
   }
+  for (const OrderItem& item : node.order_by) node.depth = std::max(node.depth, item.expression->depth + 1);
   if (node.depth > kExpressionDepthMax) {
     return fail_at(node.place, ErrorCode::kTooLarge, 2009,
                    "the expression is more than " + std::to_string(kExpressionDepthMax) + " operators deep");
@@ -368,10 +369,8 @@ Expected<NodePtr> Parser::call(Name function) {
       KAPPA_TRY(NodePtr argument, expression());
       node.arguments.push_back(std::move(argument));
     } while (take(","));
-    const SourcePlace place = peek().place;
     if (take_words({"order", "by"})) {
-      later("ORDER BY inside an aggregate", place);
-      KAPPA_TRY(const auto ignored, order_list());
+      KAPPA_TRY(node.order_by, order_list());
     }
   }
   KAPPA_CHECK_OK(expect(")"));
@@ -381,10 +380,13 @@ Expected<NodePtr> Parser::call(Name function) {
 Expected<NodePtr> Parser::call_suffixes(Node node, std::size_t start) {
   SourcePlace place = peek().place;
   if (take_words({"within", "group"})) {
-    later("WITHIN GROUP", place);
+    if (!node.order_by.empty()) {
+      return fail_at(place, ErrorCode::kInvalid, 2001, "WITHIN GROUP and ORDER BY in one call");
+    }
     for (const std::string_view word : {"(", "order", "by"}) KAPPA_CHECK_OK(expect(word));
-    KAPPA_TRY(const auto ignored, order_list());
+    KAPPA_TRY(node.order_by, order_list());
     KAPPA_CHECK_OK(expect(")"));
+    node.within_group = true;
   }
   if (at("filter") && at("(", 1)) {
     next();

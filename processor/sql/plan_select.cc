@@ -4,6 +4,7 @@
 
 #include "processor/sql/expression_tools.h"
 #include "processor/sql/lexer.h"
+#include "processor/sql/plan_properties.h"
 #include "processor/sql/planner_impl.h"
 #include "processor/vector/functions.h"
 #include "proto/limits.h"
@@ -317,6 +318,7 @@ Expected<Relation> Planner::select(const Query& query) {
         KAPPA_TRY(key.expression, over_groups(key.expression, keys, input, nullptr));
       }
     }
+    if (context_.in_view && !properties_of(*input.base).append_only) KAPPA_CHECK_OK(check_takes_back(aggregates));
     KAPPA_TRY(result, grouped(std::move(input), std::move(keys), std::move(aggregates.aggregates), query.place));
     result.predicate = std::move(having);
   } else {

@@ -102,11 +102,21 @@ namespace sql {
 
 std::string to_string(const Aggregate& aggregate, const Names& columns) {
   std::string text = aggregate.function + "(" + (aggregate.distinct ? "DISTINCT " : "");
-  if (aggregate.arguments.empty()) text += "*";
-  for (std::size_t i = 0; i < aggregate.arguments.size(); ++i) {
-    if (i > 0) text += ", ";
-    text += processor::to_string(*aggregate.arguments[i], columns);
+  std::string inside;
+  for (const ExpressionPtr& argument : aggregate.arguments)
+    inside += (inside.empty() ? "" : ", ") + processor::to_string(*argument, columns);
+  for (const Value& parameter : aggregate.parameters)
+    inside += (inside.empty() ? "" : ", ") + constant_text(parameter);
+  text += inside.empty() ? "*" : inside;
+  // Without an argument of its own it is over what it orders: WITHIN GROUP.
+  const bool within = aggregate.arguments.empty();
+  std::string order;
+  for (const SortKey& key : aggregate.order_by) {
+    order += (order.empty() ? "ORDER BY " : ", ") + processor::to_string(*key.expression, columns);
+    if (key.descending) order += " DESC";
+    if (key.nulls_first != key.descending) order += key.nulls_first ? " NULLS FIRST" : " NULLS LAST";
   }
+  if (!order.empty()) text += (within ? ") WITHIN GROUP (" : " ") + order;
   text += ")";
   if (aggregate.filter) text += " FILTER (WHERE " + processor::to_string(*aggregate.filter, columns) + ")";
   return text;

@@ -1,8 +1,9 @@
 // What an aggregate is to the aggregate operator. A new one is one file here that implements
-// AggregateFunction, and one row in the table of registry.cc.
+// AggregateFunction, and one row in the table of registry.cc (registry.h says what the row holds).
 //
 // Invariants: the state after a batch depends only on the weighted rows so far, never on how they were
-// cut into batches; equal inputs have equal state bytes. Rows whose argument is NULL do not count.
+// cut into batches; equal inputs have equal state bytes. Without rows a group's state is all zeros. Rows whose
+// argument is NULL do not count, where the aggregate does not say otherwise.
 // On append-only input the state may forget what taking back would need.
 #pragma once
 
@@ -27,11 +28,14 @@ struct AggregateRows {
   std::span<const std::uint32_t> group_of;   // By position: number of its group in this batch.
   std::span<StateEntry* const> groups;       // By group number; value has the group's layout.
   std::span<const Vector* const> arguments;  // Evaluated; empty for count(*).
+  std::span<const Vector* const> order;      // Evaluated keys of order_by.
   std::span<const std::int64_t> weights;     // By position; empty: all +1.
 
   [[nodiscard]] std::int64_t weight(std::uint32_t row) const { return weights.empty() ? 1 : weights[row]; }
   [[nodiscard]] StateEntry& group(std::uint32_t row) const { return *groups[group_of[row]]; }
 };
+
+class MultisetPool;  // multiset.h: side tables that several aggregates of one operator share.
 
 class AggregateFunction {
  public:
@@ -82,10 +86,11 @@ struct AggregateContext {
   InputKind input;
   StateStore* store;    // Null when only result() will be asked for.
   TableId& next_table;  // Side tables take this number and advance it.
+  MultisetPool& multisets;
 };
 
-// The function for an aggregate of a plan. kUnsupported 2008 for a name that is not in the table,
-// kTooLarge 2009 when side tables run out.
+// The function for an aggregate of a plan. kUnsupported 2008 for a name that is not in the table, kInvalid 2005
+// for one that cannot take rows back where they are, kTooLarge 2009 when side tables run out.
 [[nodiscard]] Expected<std::unique_ptr<AggregateFunction>> make_aggregate(const AggregateContext& context);
 
 // Factories, one per family; see registry.cc.
@@ -94,6 +99,8 @@ using AggregateFactory = std::unique_ptr<AggregateFunction> (*)(const AggregateC
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_sum(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_average(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_extremum(const AggregateContext& context);
+[[nodiscard]] std::unique_ptr<AggregateFunction> make_choice(const AggregateContext& context);
+[[nodiscard]] std::unique_ptr<AggregateFunction> make_boolean(const AggregateContext& context);
 // `inner` over each distinct argument once.
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_distinct(const AggregateContext& context,
                                                                std::unique_ptr<AggregateFunction> inner);

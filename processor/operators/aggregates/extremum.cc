@@ -26,18 +26,25 @@ std::size_t key_bytes(Type type) {
 
 class Extremum final : public AggregateFunction {
  public:
-  Extremum(Type type, bool greatest, InputKind input, MultisetTable values)
+  // `values`: nothing on append-only input.
+  Extremum(Type type, bool greatest, MultisetTable::Use values)
       : type_(type),
         bytes_(key_bytes(type)),
         greatest_(greatest),
-        retracting_(input == InputKind::kRetracting),
-        values_(std::move(values)) {}
+        retracting_(values.table != nullptr),
+        values_(values) {}
 
   [[nodiscard]] std::size_t fixed_bytes() const override { return has_variable() ? 4 : bytes_; }
   [[nodiscard]] bool has_variable() const override { return bytes_ == 0; }
 
   [[nodiscard]] Status prepare(const AggregateRows& rows) override {
-    return retracting_ ? values_.prepare(rows) : Status{};
+    if (!values_.owner) return {};
+    const Vector& argument = *rows.arguments[0];
+    return values_.table->prepare(values_.slot, rows, [&](std::uint32_t row, std::string& key) {
+      if (!argument.valid()[row]) return false;
+      append_key(argument, row, key);
+      return true;
+    });
   }
 
   [[nodiscard]] Status update(const AggregateRows& rows) override {
@@ -88,28 +95,25 @@ class Extremum final : public AggregateFunction {
 
   [[nodiscard]] Status update_retracting(const AggregateRows& rows) {
     lost_.clear();
-    for (std::size_t i = 0; i < rows.rows.size(); ++i) {
-      StateEntry* const entry = values_.entry(i);
-      if (entry == nullptr) continue;
-      const std::uint32_t row = rows.rows[i];
-      StateEntry& group = rows.group(row);
-      const std::string_view key = entry->key.substr(group.key.size());
-      switch (values_.add(*entry, rows.weight(row))) {
-        case MultisetTable::Change::kNone: break;
-        case MultisetTable::Change::kCame:
-          if (beats(key, current(group.value))) set(group.value, key);
-          break;
-        case MultisetTable::Change::kWent:
-          if (key == current(group.value)) lost_.push_back(&group);
-          break;
+    if (values_.owner) values_.table->update(values_.slot, rows);
+    const std::vector<MultisetTable::Step>& steps = values_.table->steps(values_.slot);
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const MultisetTable::Step& step = steps[i];
+      if (!step.came() && !step.went()) continue;
+      StateEntry& group = rows.group(rows.rows[i]);
+      const std::string_view key = step.entry->key.substr(group.key.size());
+      if (step.came()) {
+        if (beats(key, current(group.value))) set(group.value, key);
+      } else if (key == current(group.value)) {
+        lost_.push_back(&group);
       }
     }
     // Once for each group, after the whole batch. A value that beat a lost one meanwhile is found too.
     std::ranges::sort(lost_);
     lost_.erase(std::ranges::unique(lost_).begin(), lost_.end());
     for (StateEntry* const group : lost_) {
-      KAPPA_TRY(const std::string key, values_.extremum(group->key, greatest_));
-      set(group->value, key);
+      KAPPA_TRY(const auto next, values_.table->first(group->key, {}, {}, greatest_));
+      set(group->value, next ? std::string_view(next->key) : std::string_view());
     }
     return {};
   }
@@ -136,7 +140,7 @@ class Extremum final : public AggregateFunction {
   std::size_t bytes_;
   bool greatest_;
   bool retracting_;
-  MultisetTable values_;
+  MultisetTable::Use values_;
   std::vector<StateEntry*> lost_;  // Groups whose extreme value left.
   std::string key_;
 };
@@ -144,12 +148,11 @@ class Extremum final : public AggregateFunction {
 }  // namespace
 
 std::unique_ptr<AggregateFunction> make_extremum(const AggregateContext& context) {
-  const bool retracting = context.input == InputKind::kRetracting;
-  const TableId table = retracting ? context.next_table++ : TableId{0};
-  if (retracting && context.store != nullptr) context.store->keep_ordered(table);
-  return std::make_unique<Extremum>(context.aggregate.arguments.at(0)->type,
-                                    context.aggregate.function == "max", context.input,
-                                    MultisetTable(context.store, table, context.input));
+  const ExpressionPtr& argument = context.aggregate.arguments.at(0);
+  MultisetTable::Use values;
+  if (context.input == InputKind::kRetracting)
+    values = context.multisets.use(context, {{{argument}}, true, true, argument});
+  return std::make_unique<Extremum>(argument->type, context.aggregate.function == "max", values);
 }
 
 }  // namespace kappa::processor

@@ -1,46 +1,114 @@
-// The table of aggregates: name, factory, and what DISTINCT means for it.
+// See registry.h.
+#include "processor/operators/aggregates/registry.h"
+
 #include <array>
 #include <string>
+#include <utility>
 
-#include "processor/operators/aggregates/aggregate.h"
+#include "processor/operators/aggregates/multiset.h"
 
 namespace kappa::processor {
 namespace {
 
-struct Registration {
-  std::string_view name;
-  AggregateFactory make;
-  bool distinct_matters;  // False: the same with and without DISTINCT.
+using Form = AggregateKind::Form;
+using Distinct = AggregateKind::Distinct;
+
+bool is_number(Type type) {
+  return type.id == TypeId::kBigint || type.id == TypeId::kDouble || type.id == TypeId::kNumeric;
+}
+
+// --- result types ---
+std::optional<Type> bigint_of_any(Type) {
+  return kBigintType;
+}
+std::optional<Type> same(Type argument) {
+  return argument;
+}
+std::optional<Type> same_if_ordered(Type argument) {
+  if (argument.id == TypeId::kJson) return std::nullopt;
+  return argument;
+}
+std::optional<Type> sum_of(Type argument) {
+  if (argument.id == TypeId::kBigint) return kHugeintType;
+  if (argument.id == TypeId::kNumeric) return Type{TypeId::kNumeric, 38, argument.scale};
+  if (argument.id == TypeId::kDouble || argument.id == TypeId::kInterval) return argument;
+  return std::nullopt;
+}
+std::optional<Type> boolean_of_boolean(Type argument) {
+  if (argument.id == TypeId::kBoolean) return argument;
+  return std::nullopt;
+}
+std::optional<Type> double_of_number(Type argument) {
+  if (is_number(argument)) return kDoubleType;
+  return std::nullopt;
+}
+
+constexpr std::string_view kExtremeKeeps =
+    "min and max: one value a group over append-only input, every value where rows are taken back";
+constexpr std::string_view kChoiceKeeps =
+    "first, last, arg_min and arg_max: one row a group over append-only input, every row where rows are taken back";
+
+constexpr std::array kAggregates{
+    AggregateKind{"count", make_count, bigint_of_any, Form::kValue, Distinct::kAround, "", ""},
+    AggregateKind{"sum", make_sum, sum_of, Form::kValue, Distinct::kAround, "", ""},
+    AggregateKind{"avg", make_average, double_of_number, Form::kValue, Distinct::kAround, "", ""},
+    AggregateKind{"min", make_extremum, same_if_ordered, Form::kValue, Distinct::kSame, "", kExtremeKeeps},
+    AggregateKind{"max", make_extremum, same_if_ordered, Form::kValue, Distinct::kSame, "", kExtremeKeeps},
+    AggregateKind{"first", make_choice, same, Form::kOrdered, Distinct::kSame, "", kChoiceKeeps},
+    AggregateKind{"last", make_choice, same, Form::kOrdered, Distinct::kSame, "", kChoiceKeeps},
+    AggregateKind{"arg_min", make_choice, same, Form::kLeastBy, Distinct::kSame, "", kChoiceKeeps},
+    AggregateKind{"arg_max", make_choice, same, Form::kGreatestBy, Distinct::kSame, "", kChoiceKeeps},
+    AggregateKind{"bool_and", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
+    AggregateKind{"bool_or", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
 };
 
-constexpr std::array<Registration, 5> kAggregates{{
-    {"count", make_count, true},
-    {"sum", make_sum, true},
-    {"avg", make_average, true},
-    {"min", make_extremum, false},
-    {"max", make_extremum, false},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kAliases{{
+    {"stddev", "stddev_samp"},
+    {"variance", "var_samp"},
+    {"latest_by_offset", "last"},
+    {"earliest_by_offset", "first"},
 }};
 
 }  // namespace
+
+const AggregateKind* find_aggregate(std::string_view name) {
+  for (const auto& [alias, meant] : kAliases) {
+    if (name == alias) name = meant;
+  }
+  for (const AggregateKind& kind : kAggregates) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
+}
+
+std::unexpected<Error> cannot_take_back(const AggregateKind& kind) {
+  return fail(ErrorCode::kInvalid, 2005,
+              std::string(kind.name) + " cannot take rows back, and rows of this input are replaced",
+              std::string(kind.instead_of_taking_back));
+}
 
 Status AggregateFunction::merge(EntryValue&, std::string_view) const {
   return fail(ErrorCode::kInvalid, 2005, "the aggregate keeps more than its group's value");
 }
 
 Expected<std::unique_ptr<AggregateFunction>> make_aggregate(const AggregateContext& context) {
-  for (const Registration& registration : kAggregates) {
-    if (registration.name != context.aggregate.function) continue;
-    // 200 tables an operator chain are far above any sensible view; the rest is kept for other uses.
-    if (context.next_table >= 200) {
-      return fail(ErrorCode::kTooLarge, 2009, "too many DISTINCT, min and max aggregates in one view");
-    }
-    std::unique_ptr<AggregateFunction> function = registration.make(context);
-    if (context.aggregate.distinct && registration.distinct_matters)
-      function = make_distinct(context, std::move(function));
-    return function;
+  const AggregateKind* const kind = find_aggregate(context.aggregate.function);
+  if (kind == nullptr || context.aggregate.function != kind->name) {
+    return fail(ErrorCode::kUnsupported, 2008,
+                "aggregate " + context.aggregate.function + " is not in this version");
   }
-  return fail(ErrorCode::kUnsupported, 2008,
-              "aggregate " + context.aggregate.function + " is not in this version");
+  if (context.input == InputKind::kRetracting && !kind->instead_of_taking_back.empty()) {
+    return cannot_take_back(*kind);
+  }
+  // 200 tables an operator chain are far above any sensible view; the rest is kept for other uses.
+  if (context.next_table >= 200) {
+    return fail(ErrorCode::kTooLarge, 2009,
+                "too many aggregates in one view that keep every value, such as DISTINCT");
+  }
+  std::unique_ptr<AggregateFunction> function = kind->make(context);
+  if (context.aggregate.distinct && kind->distinct == Distinct::kAround)
+    function = make_distinct(context, std::move(function));
+  return function;
 }
 
 }  // namespace kappa::processor

@@ -48,8 +48,42 @@ struct RowLess {
   }
 };
 
+// The rows that count, in the order of the aggregate; equal ones by value.
+inline std::vector<Value> ordered_values(const Aggregate& a, const std::vector<Row>& rows,
+                                         const std::vector<Column>& columns) {
+  std::vector<Row> keyed;  // Keys of the order, then the value.
+  for (const Row& row : rows) {
+    if (a.filter && !is_true(evaluate_row(a.filter, row, columns))) continue;
+    Row key;
+    for (const SortKey& by : a.order_by) key.push_back(evaluate_row(by.expression, row, columns));
+    if (a.function.starts_with("arg_") && key[0].is_null()) continue;
+    key.push_back(evaluate_row(a.arguments[0], row, columns));
+    keyed.push_back(std::move(key));
+  }
+  std::ranges::sort(keyed, [&](const Row& x, const Row& y) {
+    for (std::size_t i = 0; i < a.order_by.size(); ++i) {
+      const bool nulls_first = a.order_by[i].nulls_first;
+      if (x[i].is_null() || y[i].is_null()) {
+        if (x[i].is_null() != y[i].is_null()) return x[i].is_null() == nulls_first;
+        continue;
+      }
+      const auto c = compare(x[i], y[i]);
+      if (c != 0) return a.order_by[i].descending ? c > 0 : c < 0;
+    }
+    return compare(x.back(), y.back()) < 0;
+  });
+  std::vector<Value> values;
+  for (Row& row : keyed) values.push_back(std::move(row.back()));
+  return values;
+}
+
 inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& rows,
                                  const std::vector<Column>& columns) {
+  if (a.function == "first" || a.function == "last" || a.function.starts_with("arg_")) {
+    const std::vector<Value> chosen = ordered_values(a, rows, columns);
+    if (chosen.empty()) return Value::null(a.type);
+    return a.function == "last" ? chosen.back() : chosen.front();
+  }
   std::vector<Value> values;
   std::int64_t count = 0;
   for (const Row& row : rows) {
@@ -68,6 +102,8 @@ inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& row
   if (values.empty()) return Value::null(a.type);
   if (a.function == "min") return values.front();
   if (a.function == "max") return values.back();
+  if (a.function == "bool_and") return values.front();  // FALSE is the least.
+  if (a.function == "bool_or") return values.back();
   // Exact in integers: doubles in units of 2^-20.
   Int128 sum = 0;
   const TypeId id = values[0].type().id;
