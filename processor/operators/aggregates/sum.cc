@@ -137,18 +137,7 @@ class WideSum final : public AggregateFunction {
 
  private:
   static void add(WideInteger& sum, double value, std::int64_t weight) { sum.add(value, weight); }
-  static void add(WideInteger& sum, Int128 value, std::int64_t weight) {
-    if (weight == 1) {
-      sum.add(value, 0);
-      return;
-    }
-    // In two halves: the product of 128 and 64 bits does not fit 128.
-    const Int128 high = value >> 64;
-    const auto low = static_cast<std::uint64_t>(value);
-    sum.add(static_cast<Int128>(low >> 32) * weight, 32);
-    sum.add(static_cast<Int128>(low & 0xffffffffU) * weight, 0);
-    sum.add(high * weight, 64);
-  }
+  static void add(WideInteger& sum, Int128 value, std::int64_t weight) { sum.add_product(value, weight); }
 
   Type argument_;
   Type type_;

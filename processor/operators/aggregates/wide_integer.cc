@@ -3,70 +3,18 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
-#include <vector>
+#include <span>
 
 namespace kappa::processor {
 namespace {
 
 __extension__ typedef unsigned __int128 Wide;
 
-constexpr std::array<std::uint64_t, 20> kPowersOfTen = [] {
-  std::array<std::uint64_t, 20> powers{};
-  std::uint64_t power = 1;
-  for (std::uint64_t& p : powers) {
-    p = power;
-    power *= 10;
-  }
-  return powers;
-}();
-
-// Divides in place; true if something was left over.
-bool divide(std::vector<std::uint64_t>& limbs, std::uint64_t divisor) {
-  std::uint64_t rest = 0;
-  for (std::size_t i = limbs.size(); i-- > 0;) {
-    const Wide part = (static_cast<Wide>(rest) << 64) | limbs[i];
-    limbs[i] = static_cast<std::uint64_t>(part / divisor);
-    rest = static_cast<std::uint64_t>(part % divisor);
-  }
-  return rest != 0;
-}
-
-// Nearest double to (magnitude + something below one if `sticky`) * 2^exponent; infinite when too large.
-double round_magnitude(const std::vector<std::uint64_t>& magnitude, std::int64_t exponent, bool sticky) {
-  std::size_t top = magnitude.size();
-  while (top > 0 && magnitude[top - 1] == 0) --top;
-  if (top == 0) return 0;
-  const auto bits = static_cast<std::int64_t>(top * 64) - std::countl_zero(magnitude[top - 1]);
-  // Subnormal doubles have fewer than 53 bits: keep none below 2^-1074.
-  const std::int64_t keep = std::min<std::int64_t>(53, bits + exponent + 1074);
-  if (keep < 0) return 0;
-  const std::int64_t drop = std::max<std::int64_t>(0, bits - keep);
-  const auto bit = [&](std::int64_t i) {
-    return (magnitude[static_cast<std::size_t>(i / 64)] >> (i % 64)) & 1U;
-  };
-  std::uint64_t mantissa = 0;
-  for (std::int64_t i = bits - 1; i >= drop; --i) mantissa = mantissa << 1 | bit(i);
-  if (drop > 0 && bit(drop - 1) != 0) {
-    bool above_half = sticky || (mantissa & 1U) != 0;
-    for (std::int64_t i = 0; !above_half && i < drop - 1;) {
-      if (i % 64 == 0 && i + 64 <= drop - 1) {
-        above_half = magnitude[static_cast<std::size_t>(i / 64)] != 0;
-        i += 64;
-      } else {
-        above_half = bit(i) != 0;
-        ++i;
-      }
-    }
-    if (above_half) ++mantissa;
-  }
-  return std::ldexp(static_cast<double>(mantissa), static_cast<int>(drop + exponent));
-}
-
 }  // namespace
 
-void WideInteger::normalise(const std::uint64_t* limbs, std::size_t first, std::size_t count, bool negative) {
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::normalise(const std::uint64_t* limbs, std::size_t first, std::size_t count, bool negative) {
   const std::uint64_t fill = negative ? ~std::uint64_t{0} : 0;
   while (count > 0 && limbs[count - 1] == fill) --count;
   while (count > 0 && limbs[0] == 0) {
@@ -81,7 +29,8 @@ void WideInteger::normalise(const std::uint64_t* limbs, std::size_t first, std::
   std::copy_n(limbs, count, limbs_.begin());
 }
 
-void WideInteger::add(Int128 value, std::size_t shift) {
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::add(Int128 value, std::size_t shift) {
   if (value == 0) return;
   const std::size_t at = shift / 64;
   const unsigned bits = static_cast<unsigned>(shift % 64);
@@ -108,7 +57,8 @@ void WideInteger::add(Int128 value, std::size_t shift) {
   normalise(sum.data(), first, end - first, (sum[end - first - 1] >> 63) != 0);
 }
 
-void WideInteger::add(const WideInteger& other) {
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::add(const BasicWideInteger& other) {
   if (other.is_zero()) return;
   if (is_zero()) {
     *this = other;
@@ -126,7 +76,8 @@ void WideInteger::add(const WideInteger& other) {
   normalise(sum.data(), first, end - first, (sum[end - first - 1] >> 63) != 0);
 }
 
-void WideInteger::add(double x, std::int64_t weight) {
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::add(double x, std::int64_t weight) {
   const auto bits = std::bit_cast<std::uint64_t>(x);
   const auto exponent = static_cast<std::size_t>((bits >> 52) & 0x7ff);
   std::uint64_t mantissa = bits & ((std::uint64_t{1} << 52) - 1);
@@ -135,14 +86,60 @@ void WideInteger::add(double x, std::int64_t weight) {
   add((bits >> 63) != 0 ? -product : product, exponent == 0 ? 0 : exponent - 1);
 }
 
-void WideInteger::store(char* out) const {
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::add_product(Int128 value, std::int64_t weight) {
+  if (weight == 1) {
+    add(value, 0);
+    return;
+  }
+  // In parts: the product of 128 and 64 bits does not fit 128.
+  const Int128 high = value >> 64;
+  const auto low = static_cast<std::uint64_t>(value);
+  add(static_cast<Int128>(low >> 32) * weight, 32);
+  add(static_cast<Int128>(low & 0xffffffffU) * weight, 0);
+  add(high * weight, 64);
+}
+
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::add_square(Int128 value, std::int64_t weight) {
+  const Wide magnitude = value < 0 ? -static_cast<Wide>(value) : static_cast<Wide>(value);
+  const auto low = static_cast<std::uint64_t>(magnitude);
+  const auto high = static_cast<std::uint64_t>(magnitude >> 64);
+  // (high 2^64 + low)^2; each product in halves, so that the weight has room.
+  const auto add_part = [&](Wide part, std::size_t shift) {
+    add(static_cast<Int128>(static_cast<std::uint64_t>(part)) * weight, shift);
+    add(static_cast<Int128>(static_cast<std::uint64_t>(part >> 64)) * weight, shift + 64);
+  };
+  add_part(static_cast<Wide>(low) * low, 0);
+  if (high == 0) return;
+  add_part(static_cast<Wide>(high) * low, 65);
+  add_part(static_cast<Wide>(high) * high, 128);
+}
+
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::add_square(double x, std::int64_t weight) {
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const auto exponent = static_cast<std::size_t>((bits >> 52) & 0x7ff);
+  std::uint64_t mantissa = bits & ((std::uint64_t{1} << 52) - 1);
+  if (exponent != 0) mantissa |= std::uint64_t{1} << 52;
+  const std::size_t shift = exponent == 0 ? 0 : 2 * (exponent - 1);
+  const Wide square = static_cast<Wide>(mantissa) * mantissa;
+  // 106 bits: in halves, so that the weight has room.
+  constexpr Wide kHalf = (Wide{1} << 53) - 1;
+  add(static_cast<Int128>(square & kHalf) * weight, shift);
+  add(static_cast<Int128>(square >> 53) * weight, shift + 53);
+}
+
+template <std::size_t kLimbs>
+void BasicWideInteger<kLimbs>::store(char* out) const {
   if (is_zero()) return;
   out[0] = static_cast<char>(first_);
   out[1] = negative_ ? 1 : 0;
   std::memcpy(out + 2, limbs_.data(), count_ * 8);
 }
 
-bool WideInteger::load(std::string_view stored) {
+template <std::size_t kLimbs>
+bool BasicWideInteger<kLimbs>::load(std::string_view stored) {
   first_ = 0;
   count_ = 0;
   negative_ = false;
@@ -158,7 +155,8 @@ bool WideInteger::load(std::string_view stored) {
   return true;
 }
 
-std::optional<Int128> WideInteger::to_int128() const {
+template <std::size_t kLimbs>
+std::optional<Int128> BasicWideInteger<kLimbs>::to_int128() const {
   const std::uint64_t fill = negative_ ? ~std::uint64_t{0} : 0;
   for (std::size_t i = 2; i < first_ + count_; ++i) {
     if (limb(i) != fill) return std::nullopt;
@@ -167,33 +165,33 @@ std::optional<Int128> WideInteger::to_int128() const {
   return static_cast<Int128>((static_cast<Wide>(limb(1)) << 64) | limb(0));
 }
 
-std::optional<double> WideInteger::to_double(int exponent, std::uint64_t divisor, unsigned decimals) const {
-  if (is_zero()) return 0.0;
-  // Enough zero limbs below for the quotient to have more than 64 bits whatever the divisor is.
-  const std::size_t below = divisor == 1 && decimals == 0 ? 0 : decimals == 0 ? 2 : 5;
+template <std::size_t kLimbs>
+Magnitude BasicWideInteger<kLimbs>::magnitude(int exponent) const {
   // Without the limbs that are zero below first_.
-  std::vector<std::uint64_t> magnitude(below + count_ + 1, 0);
+  Magnitude result;
+  result.exponent = exponent + 64 * static_cast<std::int64_t>(first_);
   std::uint64_t carry = negative_ ? 1 : 0;
   for (std::size_t i = 0; i <= count_; ++i) {
     const std::uint64_t v = limb(first_ + i);
     const Wide total = static_cast<Wide>(negative_ ? ~v : v) + carry;
-    magnitude[below + i] = static_cast<std::uint64_t>(total);
+    result.limbs.push_back(static_cast<std::uint64_t>(total));
     carry = static_cast<std::uint64_t>(total >> 64);
   }
-  if (carry != 0) magnitude.push_back(1);
-  bool sticky = false;
-  // floor(floor(x / a) / b) is floor(x / ab), and nothing is left over only if nothing was before.
-  for (unsigned left = decimals; left > 0;) {
-    const unsigned step = std::min(left, 19U);
-    sticky |= divide(magnitude, kPowersOfTen[step]);
-    left -= step;
-  }
-  if (divisor != 1) sticky |= divide(magnitude, divisor);
-  const std::int64_t scale =
-      exponent + 64 * (static_cast<std::int64_t>(first_) - static_cast<std::int64_t>(below));
-  const double rounded = round_magnitude(magnitude, scale, sticky);
-  if (!std::isfinite(rounded)) return std::nullopt;
-  return negative_ ? -rounded : rounded;
+  if (carry != 0) result.limbs.push_back(1);
+  return result;
 }
+
+template <std::size_t kLimbs>
+std::optional<double> BasicWideInteger<kLimbs>::to_double(int exponent, std::uint64_t divisor,
+                                                          unsigned decimals) const {
+  if (is_zero()) return 0.0;
+  const std::optional<double> rounded =
+      processor::to_double(magnitude(exponent), std::span(&divisor, 1), decimals);
+  if (!rounded) return std::nullopt;
+  return negative_ ? -*rounded : *rounded;
+}
+
+template class BasicWideInteger<40>;
+template class BasicWideInteger<72>;
 
 }  // namespace kappa::processor

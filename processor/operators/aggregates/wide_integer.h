@@ -13,26 +13,30 @@
 #include <optional>
 #include <string_view>
 
+#include "processor/operators/aggregates/magnitude.h"
 #include "proto/value.h"
 
 namespace kappa::processor {
 
 // A two's complement integer of up to kLimbs 64-bit limbs, of which only limbs first .. first+count-1
 // differ from zeros below and the sign above.
-class WideInteger {
+template <std::size_t kLimbs>
+class BasicWideInteger {
  public:
-  // 2098 bits of doubles, 64 of the weights, 64 of the row count, and a few to spare.
-  static constexpr std::size_t kLimbs = 40;
   // Above it, bytes are not one of ours.
   static constexpr std::size_t kBytesMax = 2 + kLimbs * 8;
 
-  WideInteger() = default;
+  BasicWideInteger() = default;
   // Adds value * 2^shift; shift + 128 < 64 * (kLimbs - 1).
   void add(Int128 value, std::size_t shift);
   // Adds x * weight, in units of 2^-1074. x is finite.
   void add(double x, std::int64_t weight);
+  // Adds value * weight, value^2 * weight, and x^2 * weight in units of 2^-2148.
+  void add_product(Int128 value, std::int64_t weight);
+  void add_square(Int128 value, std::int64_t weight);
+  void add_square(double x, std::int64_t weight);
   // Adds another sum in the same units.
-  void add(const WideInteger& other);
+  void add(const BasicWideInteger& other);
 
   [[nodiscard]] bool is_zero() const { return count_ == 0 && !negative_; }
   // Stored form: u8 first, u8 sign (0 or 1), limbs; empty for zero. The bytes of a value are unique.
@@ -46,6 +50,9 @@ class WideInteger {
   // This * 2^exponent / (divisor * 10^decimals), rounded once, to nearest, ties to even; nullopt when
   // that is beyond the largest double. divisor > 0.
   [[nodiscard]] std::optional<double> to_double(int exponent, std::uint64_t divisor, unsigned decimals) const;
+  [[nodiscard]] bool is_negative() const { return negative_; }
+  // The absolute value * 2^exponent.
+  [[nodiscard]] Magnitude magnitude(int exponent) const;
 
  private:
   [[nodiscard]] std::uint64_t limb(std::size_t index) const {
@@ -60,5 +67,10 @@ class WideInteger {
   std::size_t count_ = 0;
   bool negative_ = false;  // The limbs above are all ones.
 };
+
+// Sums: 2098 bits of doubles, 64 of the weights, 64 of the row count, and a few to spare.
+using WideInteger = BasicWideInteger<40>;
+// Sums of squares: twice as many bits of doubles.
+using WideSquares = BasicWideInteger<72>;
 
 }  // namespace kappa::processor
