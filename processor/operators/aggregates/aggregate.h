@@ -100,6 +100,7 @@ using AggregateFactory = std::unique_ptr<AggregateFunction> (*)(const AggregateC
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_average(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_extremum(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_variance(const AggregateContext& context);
+[[nodiscard]] std::unique_ptr<AggregateFunction> make_percentile(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_choice(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_boolean(const AggregateContext& context);
 // `inner` over each distinct argument once.

@@ -84,13 +84,18 @@ void MultisetTable::add_counted(std::size_t slot, Step& step, std::int64_t weigh
   store_->changed(entry);
 }
 
-std::int64_t MultisetTable::multiplicity(std::string_view value) const {
-  return value.size() == 8 ? std::max<std::int64_t>(load_raw<std::int64_t>(value.data()), 0) : 0;
+Expected<std::optional<MultisetTable::Member>> MultisetTable::Walk::next() {
+  for (;;) {
+    KAPPA_TRY(const std::optional<StateCursor::Entry> found, cursor_->next());
+    if (!found) return std::nullopt;
+    // Taken back before it came: not a member; look beyond it.
+    const std::int64_t count = found->value.size() == 8 ? load_raw<std::int64_t>(found->value.data()) : 0;
+    if (count > 0) return Member{std::string(found->key.substr(prefix_)), count};
+  }
 }
 
-Expected<std::optional<MultisetTable::Member>> MultisetTable::first(std::string_view group_key,
-                                                                    std::string_view after,
-                                                                    std::string_view before, bool backward) {
+Expected<MultisetTable::Walk> MultisetTable::walk(std::string_view group_key, std::string_view after,
+                                                  std::string_view before, bool backward) {
   KeyRange range{std::string(group_key), std::nullopt};
   if (!after.empty()) {
     range.from += after;
@@ -102,21 +107,15 @@ Expected<std::optional<MultisetTable::Member>> MultisetTable::first(std::string_
   } else if (!group_key.empty()) {
     range.to = key_after_prefix(group_key);
   }
-  KAPPA_TRY(const std::unique_ptr<StateCursor> cursor, store_->scan(table_, std::move(range), backward));
-  for (;;) {
-    KAPPA_TRY(const std::optional<StateCursor::Entry> found, cursor->next());
-    if (!found) return std::nullopt;
-    // Taken back before it came: not a member; look beyond it.
-    if (const std::int64_t count = multiplicity(found->value); count > 0)
-      return Member{std::string(found->key.substr(group_key.size())), count};
-  }
+  KAPPA_TRY(std::unique_ptr<StateCursor> cursor, store_->scan(table_, std::move(range), backward));
+  return Walk(std::move(cursor), group_key.size());
 }
 
-Expected<std::int64_t> MultisetTable::count(std::string_view group_key, std::string_view value) {
-  key_.assign(group_key);
-  key_ += value;
-  KAPPA_TRY(const StateEntry* const entry, store_->entry(table_, key_));
-  return entry->exists ? multiplicity(entry->value) : 0;
+Expected<std::optional<MultisetTable::Member>> MultisetTable::first(std::string_view group_key,
+                                                                    std::string_view after,
+                                                                    std::string_view before, bool backward) {
+  KAPPA_TRY(Walk one, walk(group_key, after, before, backward));
+  return one.next();
 }
 
 MultisetTable::Use MultisetPool::use(const AggregateContext& context, MultisetTable::Spec spec) {

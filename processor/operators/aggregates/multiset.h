@@ -78,8 +78,18 @@ class MultisetTable {
   };
   [[nodiscard]] Expected<std::optional<Member>> first(std::string_view group_key, std::string_view after,
                                                       std::string_view before, bool backward);
-  // The multiplicity of a value, zero if it is no member.
-  [[nodiscard]] Expected<std::int64_t> count(std::string_view group_key, std::string_view value);
+  // The same one by one. Not to be used after the next change of the state.
+  class Walk {
+   public:
+    Walk(std::unique_ptr<StateCursor> cursor, std::size_t prefix) : cursor_(std::move(cursor)), prefix_(prefix) {}
+    [[nodiscard]] Expected<std::optional<Member>> next();
+
+   private:
+    std::unique_ptr<StateCursor> cursor_;
+    std::size_t prefix_;
+  };
+  [[nodiscard]] Expected<Walk> walk(std::string_view group_key, std::string_view after, std::string_view before,
+                                    bool backward);
 
  private:
   friend class MultisetPool;
@@ -90,7 +100,6 @@ class MultisetTable {
   void begin_batch(std::size_t rows);
   void add_counted(std::size_t slot, Step& step, std::int64_t weight);
   void add_seen(std::size_t slot, Step& step);
-  [[nodiscard]] std::int64_t multiplicity(std::string_view value) const;
 
   StateStore* store_;
   TableId table_;

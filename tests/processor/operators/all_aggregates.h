@@ -36,6 +36,29 @@ inline void add_choices(std::vector<Aggregate>& all) {
   all.push_back(aggregate("bool_or", flag, false, flag));
 }
 
+inline void add_percentiles(std::vector<Aggregate>& all) {
+  const std::vector<Column> columns = source_columns();
+  const auto add = [&](const char* function, Col c, double p, bool descending = false, ExpressionPtr filter = nullptr) {
+    Aggregate one;
+    one.function = function;
+    one.order_by = {{col(columns, c), descending, descending}};
+    one.parameters = {Value::real(p)};
+    one.filter = std::move(filter);
+    one.type = one.function == "percentile_cont" ? kDoubleType : columns[c].type;
+    all.push_back(std::move(one));
+  };
+  for (const Col c : {kInt, kReal, kDec}) {
+    for (const double p : {0.0, 0.25, 0.5, 0.93, 1.0}) {
+      add("percentile_disc", c, p);
+      add("percentile_cont", c, p, p == 0.25);
+    }
+  }
+  add("percentile_disc", kInt, 0.1, true);
+  add("percentile_disc", kText, 0.5);
+  add("percentile_disc", kTime, 0.7, true, col(columns, kFlag));
+  add("percentile_cont", kInt, 0.1, false, col(columns, kFlag));
+}
+
 // Every aggregate over every type that it takes, plain, with FILTER and with DISTINCT.
 inline std::vector<Aggregate> all_aggregates() {
   const std::vector<Column> columns = source_columns();
@@ -55,7 +78,19 @@ inline std::vector<Aggregate> all_aggregates() {
       all.push_back(aggregate(function, col(columns, c), true, c == kText ? flag : nullptr));
     }
   }
+  for (const Col c : {kInt, kReal, kDec}) {
+    for (const char* function : {"var_samp", "var_pop", "stddev_samp", "stddev_pop"}) {
+      all.push_back(aggregate(function, col(columns, c)));
+      if (c != kReal) all.push_back(aggregate(function, col(columns, c), c == kInt, c == kInt ? nullptr : flag));
+    }
+  }
+  // One table of values under several filters, and several aggregates of one.
+  all.push_back(aggregate("count", col(columns, kInt), true, flag));
+  all.push_back(aggregate("sum", col(columns, kInt), true, flag));
+  all.push_back(aggregate("count", col(columns, kInt), true, call("not", {flag})));
+  all.push_back(aggregate("count", col(columns, kInt), true, call("is null", {flag})));
   add_choices(all);
+  add_percentiles(all);
   return all;
 }
 

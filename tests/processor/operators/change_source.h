@@ -2,6 +2,8 @@
 // retracted at random, cut into batches of any size, and what is live after each of them.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <random>
 #include <string>
@@ -131,6 +133,11 @@ inline Status push_changes(Operator& head, const std::vector<Change>& changes, s
 }
 
 // --- plans by hand ---
+inline ExpressionPtr call(const char* name, std::vector<ExpressionPtr> arguments) {
+  auto made = make_call(name, std::move(arguments));
+  EXPECT_TRUE(made) << to_string(made.error());
+  return *made;
+}
 inline ExpressionPtr col(const std::vector<Column>& columns, std::size_t i) {
   return make_column(i, columns[i].type);
 }
@@ -220,7 +227,7 @@ inline PlanPtr join_plan(PlanPtr left, PlanPtr right, Join join) {
 }
 inline Type aggregate_type(const std::string& function, const ExpressionPtr& argument) {
   if (function == "count") return kBigintType;
-  if (function == "avg") return kDoubleType;
+  if (function == "avg" || function.starts_with("var_") || function.starts_with("stddev_")) return kDoubleType;
   if (function == "sum") {
     if (argument->type.id == TypeId::kBigint) return kHugeintType;
     if (argument->type.id == TypeId::kNumeric) return {TypeId::kNumeric, 38, argument->type.scale};

@@ -1,6 +1,9 @@
 // What aggregates must give, computed from all live rows at once, simply and slowly.
 #pragma once
 
+#include <boost/multiprecision/cpp_bin_float.hpp>
+#include <boost/multiprecision/cpp_int.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -77,6 +80,60 @@ inline std::vector<Value> ordered_values(const Aggregate& a, const std::vector<R
   return values;
 }
 
+using Exact = boost::multiprecision::cpp_int;
+using Precise = boost::multiprecision::number<boost::multiprecision::cpp_bin_float<400>>;
+
+inline Exact exact(Int128 v) {
+  const Exact high = static_cast<std::int64_t>(v >> 64);
+  return high * (Exact(1) << 64) + static_cast<std::uint64_t>(v);
+}
+// In units of unit_of().
+inline Exact exact(const Value& v) {
+  switch (v.type().id) {
+    case TypeId::kDouble: return exact(static_cast<Int128>(std::ldexp(v.as_double(), 20)));
+    case TypeId::kNumeric: return exact(v.as_int128());
+    default: return v.as_int64();
+  }
+}
+// Values are so many units.
+inline Exact unit_of(TypeId id) {
+  return id == TypeId::kDouble ? 1 << 20 : id == TypeId::kNumeric ? 10'000 : 1;
+}
+inline double quotient(const Exact& a, const Exact& b, bool root = false) {
+  const Precise q = Precise(a) / Precise(b);
+  return static_cast<double>(root ? Precise(sqrt(q)) : q);
+}
+
+inline Value reference_variance(const Aggregate& a, const std::vector<Value>& values) {
+  Exact sum = 0;
+  Exact squares = 0;
+  for (const Value& v : values) {
+    sum += exact(v);
+    squares += exact(v) * exact(v);
+  }
+  const Exact n = values.size();
+  const bool sample = a.function.ends_with("_samp");
+  if (n < (sample ? 2 : 1)) return Value::null(a.type);
+  const Exact unit = unit_of(values[0].type().id);
+  const Exact divisor = n * (sample ? n - 1 : n) * unit * unit;
+  return Value::real(quotient(n * squares - sum * sum, divisor, a.function.starts_with("stddev")));
+}
+
+// `p` has two decimals at the most.
+inline Value reference_percentile(const Aggregate& a, std::vector<Value> values) {
+  if (values.empty()) return Value::null(a.type);
+  if (a.order_by[0].descending) std::ranges::reverse(values);
+  const auto hundredths = static_cast<std::size_t>(std::lround(a.parameters[0].as_double() * 100));
+  if (a.function == "percentile_disc") {
+    const std::size_t place = (hundredths * values.size() + 99) / 100;
+    return values[place == 0 ? 0 : place - 1];
+  }
+  const std::size_t place = hundredths * (values.size() - 1);
+  const Exact low = exact(values[place / 100]);
+  const Exact high = exact(values[std::min(place / 100 + 1, values.size() - 1)]);
+  return Value::real(quotient(low * 100 + (high - low) * (place % 100), 100 * unit_of(values[0].type().id)));
+}
+
 inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& rows,
                                  const std::vector<Column>& columns) {
   if (a.function == "first" || a.function == "last" || a.function.starts_with("arg_")) {
@@ -88,20 +145,22 @@ inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& row
   std::int64_t count = 0;
   for (const Row& row : rows) {
     if (a.filter && !is_true(evaluate_row(a.filter, row, columns))) continue;
-    if (a.arguments.empty()) {
+    if (a.arguments.empty() && a.order_by.empty()) {
       ++count;
       continue;
     }
-    Value value = evaluate_row(a.arguments[0], row, columns);
+    Value value = evaluate_row(a.arguments.empty() ? a.order_by[0].expression : a.arguments[0], row, columns);
     if (!value.is_null()) values.push_back(std::move(value));
   }
-  if (a.arguments.empty()) return Value::bigint(count);
+  if (a.arguments.empty() && a.order_by.empty()) return Value::bigint(count);
   std::ranges::sort(values, [](const Value& x, const Value& y) { return compare(x, y) < 0; });
   if (a.distinct) values.erase(std::unique(values.begin(), values.end()), values.end());
   if (a.function == "count") return Value::bigint(static_cast<std::int64_t>(values.size()));
   if (values.empty()) return Value::null(a.type);
   if (a.function == "min") return values.front();
   if (a.function == "max") return values.back();
+  if (a.function.starts_with("percentile")) return reference_percentile(a, values);
+  if (a.function.starts_with("var_") || a.function.starts_with("stddev_")) return reference_variance(a, values);
   if (a.function == "bool_and") return values.front();  // FALSE is the least.
   if (a.function == "bool_or") return values.back();
   // Exact in integers: doubles in units of 2^-20.

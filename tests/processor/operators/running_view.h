@@ -21,12 +21,6 @@ namespace kappa::processor::testing {
 
 using test::new_seed;
 
-inline ExpressionPtr call(const char* name, std::vector<ExpressionPtr> arguments) {
-  auto made = make_call(name, std::move(arguments));
-  EXPECT_TRUE(made) << to_string(made.error());
-  return *made;
-}
-
 // A view over a state on disk, fed batch by batch.
 class RunningView {
  public:
@@ -151,9 +145,12 @@ inline std::string to_text(const Row& row) {
 inline void expect_same(const std::vector<Row>& actual, const std::vector<Row>& expected) {
   ASSERT_EQ(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
-    ASSERT_EQ(actual[i], expected[i]) << "row " << i << "\n"
-                                      << to_text(actual[i]) << "\n"
-                                      << to_text(expected[i]);
+    ASSERT_EQ(actual[i].size(), expected[i].size());
+    for (std::size_t c = 0; c < expected[i].size(); ++c) {
+      ASSERT_TRUE(actual[i][c] == expected[i][c]) << "row " << i << ", column " << c << "\n"
+                                                  << to_text(actual[i]) << "\n"
+                                                  << to_text(expected[i]);
+    }
   }
 }
 
