@@ -20,7 +20,8 @@ Expected<std::unique_ptr<AggregateSet>> AggregateSet::make(const Plan& aggregate
   auto set = std::make_unique<AggregateSet>();
   for (const ExpressionPtr& key : aggregate.group_keys) set->key_types_.push_back(key->type);
   for (const Aggregate& one : aggregate.aggregates) {
-    KAPPA_TRY(std::unique_ptr<AggregateFunction> function, make_aggregate({one, input, store, next_table, set->multisets_}));
+    KAPPA_TRY(std::unique_ptr<AggregateFunction> function,
+              make_aggregate({one, input, store, next_table, set->multisets_}));
     set->layout_.add(function->fixed_bytes(), function->has_variable());
     set->functions_.push_back(std::move(function));
   }

@@ -21,7 +21,8 @@ std::size_t payload_bytes(std::string_view in, const SortForm& form) {
   }
   // 00 00 ends a text, 00 ff is a byte of it.
   const char zero = form.descending ? '\xff' : '\0';
-  for (std::size_t at = in.find(zero); at != std::string_view::npos && at + 1 < in.size(); at = in.find(zero, at + 2)) {
+  for (std::size_t at = in.find(zero); at != std::string_view::npos && at + 1 < in.size();
+       at = in.find(zero, at + 2)) {
     if (in[at + 1] == zero) return at + 2;
   }
   return std::string_view::npos;

@@ -1,5 +1,5 @@
-// Order-preserving bytes of ORDER BY keys, each with its own direction and its own place for NULL: memcmp of two
-// encodings orders like the keys. After processor/state/key_encoding.h, of which it is the general form.
+// Order-preserving bytes of ORDER BY keys, each with its own direction and its own place for NULL: memcmp of
+// two encodings orders like the keys. After processor/state/key_encoding.h, of which it is the general form.
 //
 // One key is
 //   00 | 02     NULL FIRST | LAST

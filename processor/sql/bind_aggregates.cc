@@ -81,7 +81,8 @@ std::optional<std::string> later_function(std::string_view function) {
 }
 
 // The arguments, order and parameters of a call that is not count(*).
-Status ExpressionBinder::bind_aggregate_arguments(const Node& node, const AggregateKind& kind, Aggregate& aggregate) {
+Status ExpressionBinder::bind_aggregate_arguments(const Node& node, const AggregateKind& kind,
+                                                  Aggregate& aggregate) {
   ExpressionBinder inner(scope_, context_, {"an aggregate", nullptr, options_.aliases});
   const bool within = kind.form == Form::kWithinGroup;
   if (node.arguments.size() != arguments_of(kind.form) || node.within_group != within ||
@@ -141,9 +142,7 @@ Status ExpressionBinder::bind_aggregate_arguments(const Node& node, const Aggreg
       break;
     }
     case Form::kLeastBy:
-    case Form::kGreatestBy:
-      order = {{node.arguments[1], kind.form == Form::kGreatestBy, false}};
-      break;
+    case Form::kGreatestBy: order = {{node.arguments[1], kind.form == Form::kGreatestBy, false}}; break;
     case Form::kOrdered:
     case Form::kWithinGroup: break;
   }

@@ -2,9 +2,9 @@
 // AggregateFunction, and one row in the table of registry.cc (registry.h says what the row holds).
 //
 // Invariants: the state after a batch depends only on the weighted rows so far, never on how they were
-// cut into batches; equal inputs have equal state bytes. Without rows a group's state is all zeros. Rows whose
-// argument is NULL do not count, where the aggregate does not say otherwise.
-// On append-only input the state may forget what taking back would need.
+// cut into batches; equal inputs have equal state bytes. Without rows a group's state is all zeros. Rows
+// whose argument is NULL do not count, where the aggregate does not say otherwise. On append-only input the
+// state may forget what taking back would need.
 #pragma once
 
 #include <memory>
@@ -89,8 +89,8 @@ struct AggregateContext {
   MultisetPool& multisets;
 };
 
-// The function for an aggregate of a plan. kUnsupported 2008 for a name that is not in the table, kInvalid 2005
-// for one that cannot take rows back where they are, kTooLarge 2009 when side tables run out.
+// The function for an aggregate of a plan. kUnsupported 2008 for a name that is not in the table, kInvalid
+// 2005 for one that cannot take rows back where they are, kTooLarge 2009 when side tables run out.
 [[nodiscard]] Expected<std::unique_ptr<AggregateFunction>> make_aggregate(const AggregateContext& context);
 
 // Factories, one per family; see registry.cc.

@@ -3,8 +3,8 @@
 //   u32 length | variable: the order's bytes (sort_bytes.h), then the value's key bytes; empty: no row
 //
 // Rows that are equal in the order, what breaks ties included, go by their value, so that the choice never
-// depends on how rows arrive. On append-only input the chosen row is all there is. Where rows are taken back, a
-// side table holds every row in order, and the next one is looked up when the chosen one leaves.
+// depends on how rows arrive. On append-only input the chosen row is all there is. Where rows are taken back,
+// a side table holds every row in order, and the next one is looked up when the chosen one leaves.
 #include <algorithm>
 
 #include "processor/operators/aggregates/multiset.h"

@@ -166,7 +166,8 @@ std::optional<double> to_double(Magnitude a, std::span<const std::uint64_t> divi
   return finite(round_magnitude(a.limbs, a.exponent, sticky));
 }
 
-std::optional<double> root_to_double(Magnitude a, std::span<const std::uint64_t> divisors, unsigned decimals) {
+std::optional<double> root_to_double(Magnitude a, std::span<const std::uint64_t> divisors,
+                                     unsigned decimals) {
   bool sticky = divide_all(a, divisors, decimals, 192);
   trim(a.limbs);
   if (a.limbs.empty()) return 0.0;

@@ -1,10 +1,10 @@
 // Side tables of aggregates: how often each value is in each group, ordered by group and value.
 //
-// Key: group key, then the value's key bytes. Entry: an i64 multiplicity for each slot; a table that only ever
-// asks whether a value came (DISTINCT of append-only input) keeps a bit for each slot instead, and nothing when
-// there is one. A slot is a FILTER: count(DISTINCT x) FILTER (WHERE a), count(DISTINCT x) FILTER (WHERE b) are two
-// slots of one table, so that a row costs one look-up. Aggregates of the same values and FILTER have one slot
-// together; the first of them owns it and feeds it, the others see what it did.
+// Key: group key, then the value's key bytes. Entry: an i64 multiplicity for each slot; a table that only
+// ever asks whether a value came (DISTINCT of append-only input) keeps a bit for each slot instead, and
+// nothing when there is one. A slot is a FILTER: count(DISTINCT x) FILTER (WHERE a), count(DISTINCT x) FILTER
+// (WHERE b) are two slots of one table, so that a row costs one look-up. Aggregates of the same values and
+// FILTER have one slot together; the first of them owns it and feeds it, the others see what it did.
 //
 // A multiplicity may be below zero for a while where rows are taken back before they come; only values above
 // zero are members. Of the processor thread.
@@ -36,8 +36,8 @@ class MultisetTable {
     bool owner = false;
   };
 
-  // Loads the entries of the slot's rows. `append_value(row, key)` appends the value's bytes, or says that the row
-  // has none (false). Of owners, in the order of their slots.
+  // Loads the entries of the slot's rows. `append_value(row, key)` appends the value's bytes, or says that
+  // the row has none (false). Of owners, in the order of their slots.
   template <class Append>
   [[nodiscard]] Status prepare(std::size_t slot, const AggregateRows& rows, Append&& append_value) {
     // The owner of slot 0 is asked first in each batch.
@@ -63,15 +63,17 @@ class MultisetTable {
     [[nodiscard]] bool came() const { return before <= 0 && after > 0; }
     [[nodiscard]] bool went() const { return before > 0 && after <= 0; }
     // How many members more.
-    [[nodiscard]] std::int64_t more() const { return std::max<std::int64_t>(after, 0) - std::max<std::int64_t>(before, 0); }
+    [[nodiscard]] std::int64_t more() const {
+      return std::max<std::int64_t>(after, 0) - std::max<std::int64_t>(before, 0);
+    }
   };
   // Takes the rows in. Of the owner, once a batch.
   void update(std::size_t slot, const AggregateRows& rows);
   // What the last update() did, one step for each of rows.rows.
   [[nodiscard]] const std::vector<Step>& steps(std::size_t slot) const { return slots_[slot].steps; }
 
-  // The key bytes and multiplicity of the first or last member of a group in (after, before), by key bytes; nothing
-  // if there is none. The bounds may be empty: none.
+  // The key bytes and multiplicity of the first or last member of a group in (after, before), by key bytes;
+  // nothing if there is none. The bounds may be empty: none.
   struct Member {
     std::string key;
     std::int64_t count = 0;
@@ -81,15 +83,16 @@ class MultisetTable {
   // The same one by one. Not to be used after the next change of the state.
   class Walk {
    public:
-    Walk(std::unique_ptr<StateCursor> cursor, std::size_t prefix) : cursor_(std::move(cursor)), prefix_(prefix) {}
+    Walk(std::unique_ptr<StateCursor> cursor, std::size_t prefix)
+        : cursor_(std::move(cursor)), prefix_(prefix) {}
     [[nodiscard]] Expected<std::optional<Member>> next();
 
    private:
     std::unique_ptr<StateCursor> cursor_;
     std::size_t prefix_;
   };
-  [[nodiscard]] Expected<Walk> walk(std::string_view group_key, std::string_view after, std::string_view before,
-                                    bool backward);
+  [[nodiscard]] Expected<Walk> walk(std::string_view group_key, std::string_view after,
+                                    std::string_view before, bool backward);
 
  private:
   friend class MultisetPool;
@@ -115,8 +118,8 @@ class MultisetTable {
 // The tables of one operator's aggregates.
 class MultisetPool {
  public:
-  // The slot for an aggregate: one that there is already, where that can be, else a new one. Call it once for each
-  // use, in the order of the aggregates.
+  // The slot for an aggregate: one that there is already, where that can be, else a new one. Call it once for
+  // each use, in the order of the aggregates.
   [[nodiscard]] MultisetTable::Use use(const AggregateContext& context, MultisetTable::Spec spec);
 
  private:

@@ -1,9 +1,9 @@
 // PERCENTILE_DISC and PERCENTILE_CONT WITHIN GROUP (ORDER BY x), exact. A side table holds the values of each
-// group in ascending order with their multiplicities (multiset.h); the group's block holds a cursor: the value at
-// the wanted place, and how many lie below it.
+// group in ascending order with their multiplicities (multiset.h); the group's block holds a cursor: the
+// value at the wanted place, and how many lie below it.
 //
-//   u32 length | i64 values | i64 below the cursor | i64 equal to it | [CONT: f64 result] | variable: the cursor's
-//   value, as key bytes
+//   u32 length | i64 values | i64 below the cursor | i64 equal to it | [CONT: f64 result] | variable: the
+//   cursor's value, as key bytes
 //
 // A row moves the wanted place by at most one value, so the cursor follows with a step or none a row, however
 // large the group is; the block is a function of the rows alone. DESC counts from the other end.
@@ -21,7 +21,8 @@ namespace kappa::processor {
 namespace {
 
 std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "the cursor of a percentile is damaged", "the view is rebuilt from the log");
+  return fail(ErrorCode::kCorrupt, 3301, "the cursor of a percentile is damaged",
+              "the view is rebuilt from the log");
 }
 
 class Percentile final : public AggregateFunction {
@@ -70,7 +71,8 @@ class Percentile final : public AggregateFunction {
   }
 
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {
-    if (load_raw<std::int64_t>(block(group) + kCount) <= 0) return Value::null(continuous_ ? kDoubleType : type_);
+    if (load_raw<std::int64_t>(block(group) + kCount) <= 0)
+      return Value::null(continuous_ ? kDoubleType : type_);
     if (continuous_) {
       const auto result = load_raw<double>(block(group) + kResult);
       return Value::real(result);
@@ -140,7 +142,8 @@ class Percentile final : public AggregateFunction {
     return {};
   }
 
-  [[nodiscard]] Expected<double> between(std::string_view low, std::string_view high, std::int64_t rest) const {
+  [[nodiscard]] Expected<double> between(std::string_view low, std::string_view high,
+                                         std::int64_t rest) const {
     KAPPA_TRY(const Value a, read_key(low, type_));
     KAPPA_TRY(const Value b, read_key(high, type_));
     WideInteger sum;

@@ -46,7 +46,8 @@ std::optional<Type> double_of_number(Type argument) {
 constexpr std::string_view kExtremeKeeps =
     "min and max: one value a group over append-only input, every value where rows are taken back";
 constexpr std::string_view kChoiceKeeps =
-    "first, last, arg_min and arg_max: one row a group over append-only input, every row where rows are taken back";
+    "first, last, arg_min and arg_max: one row a group over append-only input, every row where rows are "
+    "taken back";
 constexpr std::string_view kPercentileKeeps =
     "percentiles: one entry a distinct value and group, grows with the number of distinct values";
 
@@ -64,10 +65,10 @@ constexpr std::array kAggregates{
     AggregateKind{"last", make_choice, same, Form::kOrdered, Distinct::kSame, "", kChoiceKeeps},
     AggregateKind{"arg_min", make_choice, same, Form::kLeastBy, Distinct::kSame, "", kChoiceKeeps},
     AggregateKind{"arg_max", make_choice, same, Form::kGreatestBy, Distinct::kSame, "", kChoiceKeeps},
-    AggregateKind{"percentile_disc", make_percentile, same_if_ordered, Form::kWithinGroup, Distinct::kRefused, "",
-                  kPercentileKeeps},
-    AggregateKind{"percentile_cont", make_percentile, double_of_number, Form::kWithinGroup, Distinct::kRefused, "",
-                  kPercentileKeeps},
+    AggregateKind{"percentile_disc", make_percentile, same_if_ordered, Form::kWithinGroup, Distinct::kRefused,
+                  "", kPercentileKeeps},
+    AggregateKind{"percentile_cont", make_percentile, double_of_number, Form::kWithinGroup,
+                  Distinct::kRefused, "", kPercentileKeeps},
     AggregateKind{"bool_and", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
     AggregateKind{"bool_or", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
 };

@@ -1,5 +1,5 @@
-// The table of aggregates: what the binder, the builder and EXPLAIN know of each by its name. A new aggregate is
-// one file here and one row of the table in registry.cc (docs/architecture.md shows one).
+// The table of aggregates: what the binder, the builder and EXPLAIN know of each by its name. A new aggregate
+// is one file here and one row of the table in registry.cc (docs/architecture.md shows one).
 //
 // Static storage, immutable.
 #pragma once

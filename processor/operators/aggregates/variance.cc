@@ -1,11 +1,12 @@
-// var_samp, var_pop, stddev_samp, stddev_pop: the exact sums of x and x^2, so that order, batches and rows taken
-// back leave no trace, and the one rounding is that of the result: (n sum(x^2) - sum(x)^2) / n / (n or n - 1), or
-// its root.
+// var_samp, var_pop, stddev_samp, stddev_pop: the exact sums of x and x^2, so that order, batches and rows
+// taken back leave no trace, and the one rounding is that of the result: (n sum(x^2) - sum(x)^2) / n / (n or
+// n - 1), or its root.
 //
 //   BIGINT             i64 count | Int128 sum | 256 bits of the sum of squares: 2^63 rows of 2^63 fit
-//   NUMERIC, DOUBLE    u32 length | i64 count | variable: u16 bytes of the sum | the sum | the sum of squares,
-//                      as WideInteger stores them, in units of the scale or 2^-1074 and of their squares; empty:
-//                      both are zero
+//   NUMERIC, DOUBLE    u32 length | i64 count | variable: u16 bytes of the sum | the sum | the sum of
+//   squares,
+//                      as WideInteger stores them, in units of the scale or 2^-1074 and of their squares;
+//                      empty: both are zero
 //
 // The population's variance of one value is 0, a sample's is NULL.
 #include <optional>
@@ -25,11 +26,13 @@ struct Form {
 };
 
 std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "the sums of a group are damaged", "the view is rebuilt from the log");
+  return fail(ErrorCode::kCorrupt, 3301, "the sums of a group are damaged",
+              "the view is rebuilt from the log");
 }
 
 // `decimals`: of the squares' unit.
-Value spread(std::int64_t count, const Magnitude& sum, const Magnitude& squares, unsigned decimals, Form form) {
+Value spread(std::int64_t count, const Magnitude& sum, const Magnitude& squares, unsigned decimals,
+             Form form) {
   if (count < (form.sample ? 2 : 1)) return Value::null(kDoubleType);
   const auto n = static_cast<std::uint64_t>(count);
   const std::optional<Magnitude> difference = subtract(multiply(squares, n), square(sum));

@@ -14,7 +14,8 @@ __extension__ typedef unsigned __int128 Wide;
 }  // namespace
 
 template <std::size_t kLimbs>
-void BasicWideInteger<kLimbs>::normalise(const std::uint64_t* limbs, std::size_t first, std::size_t count, bool negative) {
+void BasicWideInteger<kLimbs>::normalise(const std::uint64_t* limbs, std::size_t first, std::size_t count,
+                                         bool negative) {
   const std::uint64_t fill = negative ? ~std::uint64_t{0} : 0;
   while (count > 0 && limbs[count - 1] == fill) --count;
   while (count > 0 && limbs[0] == 0) {

@@ -7,7 +7,8 @@
 
 namespace kappa::processor::testing {
 
-inline Aggregate ordered(Aggregate aggregate, std::vector<SortKey> order, std::vector<Value> parameters = {}) {
+inline Aggregate ordered(Aggregate aggregate, std::vector<SortKey> order,
+                         std::vector<Value> parameters = {}) {
   aggregate.order_by = std::move(order);
   aggregate.parameters = std::move(parameters);
   return aggregate;
@@ -22,15 +23,19 @@ inline void add_choices(std::vector<Aggregate>& all) {
   const ExpressionPtr flag = col(columns, kFlag);
   for (const char* function : {"first", "last"}) {
     all.push_back(ordered(aggregate(function, col(columns, kText)), {key(kTime), key(kId)}));
-    all.push_back(ordered(aggregate(function, col(columns, kInt), false, flag), {key(kText, true), key(kId)}));
+    all.push_back(
+        ordered(aggregate(function, col(columns, kInt), false, flag), {key(kText, true), key(kId)}));
     all.push_back(ordered(aggregate(function, col(columns, kReal)), {key(kFlag), key(kDec, true)}));
-    all.push_back(ordered(aggregate(function, col(columns, kSpan)),
-                          {SortKey{col(columns, kTime), false, true}, SortKey{col(columns, kReal), true, false}}));
+    all.push_back(
+        ordered(aggregate(function, col(columns, kSpan)),
+                {SortKey{col(columns, kTime), false, true}, SortKey{col(columns, kReal), true, false}}));
     all.push_back(ordered(aggregate(function, col(columns, kFlag)), {}));
   }
   all.push_back(ordered(aggregate("arg_min", col(columns, kText)), {key(kTime), key(kId)}));
-  all.push_back(ordered(aggregate("arg_max", col(columns, kText)), {{col(columns, kTime), true, false}, key(kId)}));
-  all.push_back(ordered(aggregate("arg_max", col(columns, kDec), false, flag), {{col(columns, kText), true, false}}));
+  all.push_back(
+      ordered(aggregate("arg_max", col(columns, kText)), {{col(columns, kTime), true, false}, key(kId)}));
+  all.push_back(
+      ordered(aggregate("arg_max", col(columns, kDec), false, flag), {{col(columns, kText), true, false}}));
   all.push_back(aggregate("bool_and", flag));
   all.push_back(aggregate("bool_or", flag));
   all.push_back(aggregate("bool_or", flag, false, flag));
@@ -38,7 +43,8 @@ inline void add_choices(std::vector<Aggregate>& all) {
 
 inline void add_percentiles(std::vector<Aggregate>& all) {
   const std::vector<Column> columns = source_columns();
-  const auto add = [&](const char* function, Col c, double p, bool descending = false, ExpressionPtr filter = nullptr) {
+  const auto add = [&](const char* function, Col c, double p, bool descending = false,
+                       ExpressionPtr filter = nullptr) {
     Aggregate one;
     one.function = function;
     one.order_by = {{col(columns, c), descending, descending}};
@@ -81,7 +87,8 @@ inline std::vector<Aggregate> all_aggregates() {
   for (const Col c : {kInt, kReal, kDec}) {
     for (const char* function : {"var_samp", "var_pop", "stddev_samp", "stddev_pop"}) {
       all.push_back(aggregate(function, col(columns, c)));
-      if (c != kReal) all.push_back(aggregate(function, col(columns, c), c == kInt, c == kInt ? nullptr : flag));
+      if (c != kReal)
+        all.push_back(aggregate(function, col(columns, c), c == kInt, c == kInt ? nullptr : flag));
     }
   }
   // One table of values under several filters, and several aggregates of one.

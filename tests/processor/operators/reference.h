@@ -160,7 +160,8 @@ inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& row
   if (a.function == "min") return values.front();
   if (a.function == "max") return values.back();
   if (a.function.starts_with("percentile")) return reference_percentile(a, values);
-  if (a.function.starts_with("var_") || a.function.starts_with("stddev_")) return reference_variance(a, values);
+  if (a.function.starts_with("var_") || a.function.starts_with("stddev_"))
+    return reference_variance(a, values);
   if (a.function == "bool_and") return values.front();  // FALSE is the least.
   if (a.function == "bool_or") return values.back();
   // Exact in integers: doubles in units of 2^-20.
@@ -297,7 +298,8 @@ inline bool reference_matches(const Plan& plan, const Row& left, const Row& righ
 }
 
 // The right row that is valid at the left row's time.
-inline std::vector<Row> reference_asof(const Plan& plan, const std::vector<Row>& lefts, const std::vector<Row>& rights) {
+inline std::vector<Row> reference_asof(const Plan& plan, const std::vector<Row>& lefts,
+                                       const std::vector<Row>& rights) {
   const Join& join = plan.join;
   std::vector<Row> result;
   for (const Row& left : lefts) {
@@ -315,12 +317,14 @@ inline std::vector<Row> reference_asof(const Plan& plan, const std::vector<Row>&
         equal = equal && !x.is_null() && !y.is_null() && compare(x, y) == 0;
       }
       if (!equal) continue;
-      for (const ExpressionPtr& e : join.right_order) place.push_back(evaluate_row(e, right, plan.right->output));
+      for (const ExpressionPtr& e : join.right_order)
+        place.push_back(evaluate_row(e, right, plan.right->output));
       if (best != nullptr && !RowLess{}(best_place, place)) continue;
       best = &right;
       best_place = place;
     }
-    if (best != nullptr && join.right_deleted && is_true(evaluate_row(join.right_deleted, *best, plan.right->output)))
+    if (best != nullptr && join.right_deleted &&
+        is_true(evaluate_row(join.right_deleted, *best, plan.right->output)))
       best = nullptr;
     if (best == nullptr && !join.left_outer) continue;
     Row& out = result.emplace_back(left);
@@ -364,7 +368,8 @@ inline std::vector<Row> reference_session(const Plan& plan, const std::vector<Ro
     std::ranges::stable_sort(members, [](const auto& a, const auto& b) { return a.first < b.first; });
     for (std::size_t i = 0; i < members.size();) {
       std::size_t end = i + 1;
-      while (end < members.size() && members[end].first - members[end - 1].first <= plan.window.gap_micros) ++end;
+      while (end < members.size() && members[end].first - members[end - 1].first <= plan.window.gap_micros)
+        ++end;
       const std::int64_t start = members[i].first;
       for (; i < end; ++i) {
         Row& out = result.emplace_back(members[i].second);
@@ -396,7 +401,8 @@ inline std::vector<Row> reference_plan(const Plan& plan, const Sources& sources)
       return result;
     case PlanKind::kAggregate: return reference_groups(plan, rows);
     case PlanKind::kWindow:
-      return plan.window.kind == Window::Kind::kHop ? reference_hop(plan, rows) : reference_session(plan, rows);
+      return plan.window.kind == Window::Kind::kHop ? reference_hop(plan, rows)
+                                                    : reference_session(plan, rows);
     case PlanKind::kJoin: return reference_join(plan, rows, reference_plan(*plan.right, sources));
     case PlanKind::kTopK: return reference_top_k(plan, rows);
     case PlanKind::kUnion: {

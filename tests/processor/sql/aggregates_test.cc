@@ -17,7 +17,8 @@ class Aggregates : public ::testing::Test {
   }
   // "text type" of the only aggregate of a view.
   std::string bound(const std::string& call) {
-    auto statement = compile("CREATE VIEW v AS SELECT page, " + call + " AS x FROM hits GROUP BY page", catalog_);
+    auto statement =
+        compile("CREATE VIEW v AS SELECT page, " + call + " AS x FROM hits GROUP BY page", catalog_);
     if (!statement) return to_string(statement.error());
     const ViewPlan plan = std::get<CreateView>(std::move(*statement)).plan;
     const Plan& node = *find(plan.root.get());
@@ -49,7 +50,8 @@ TEST_F(Aggregates, BindToArgumentsOrderAndParameters) {
       {"arg_max(score, ts)", "arg_max(score ORDER BY ts DESC NULLS LAST, _offset) DOUBLE"},
       {"bool_and(ok)", "bool_and(ok) BOOLEAN"},
       {"bool_or(ms > 3)", "bool_or(ms > 3) BOOLEAN"},
-      {"percentile_disc(0.5) WITHIN GROUP (ORDER BY ts)", "percentile_disc(0.5) WITHIN GROUP (ORDER BY ts) TIMESTAMP"},
+      {"percentile_disc(0.5) WITHIN GROUP (ORDER BY ts)",
+       "percentile_disc(0.5) WITHIN GROUP (ORDER BY ts) TIMESTAMP"},
       {"PERCENTILE_CONT(1) WITHIN GROUP (ORDER BY ms DESC)",
        "percentile_cont(1) WITHIN GROUP (ORDER BY ms DESC) DOUBLE"},
       {"percentile_cont(1 - 0.75) WITHIN GROUP (ORDER BY ms) FILTER (WHERE ok)",
@@ -62,7 +64,8 @@ TEST_F(Aggregates, BindToArgumentsOrderAndParameters) {
 
 TEST_F(Aggregates, RowsWithoutAnOffsetAreOrderedByThemselves) {
   const auto statement = compile(
-      "SELECT last(n ORDER BY n % 2) AS x FROM (SELECT page, count(*) AS n FROM hits GROUP BY page) q", catalog_);
+      "SELECT last(n ORDER BY n % 2) AS x FROM (SELECT page, count(*) AS n FROM hits GROUP BY page) q",
+      catalog_);
   ASSERT_TRUE(statement) << to_string(statement.error());
   const Plan& node = *find(std::get<Select>(*statement).plan.get());
   EXPECT_EQ(node.aggregates[0].order_by.size(), 1U);
