@@ -9,13 +9,18 @@ namespace kappa::processor {
 
 AggregateOperator::AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates,
                                      StateStore& store, Options options)
-    : aggregates_(std::move(aggregates)), store_(store), options_(options), out_(plan.output) {
+    : aggregates_(std::move(aggregates)), store_(store), options_(options), emits_on_close_(plan.emit_on_close), out_(plan.output) {
   for (const ExpressionPtr& key : plan.group_keys) keys_.emplace_back(key);
   for (const Aggregate& aggregate : plan.aggregates) {
     Input& input = inputs_.emplace_back();
     for (const ExpressionPtr& argument : aggregate.arguments) input.arguments.emplace_back(argument);
     for (const SortKey& key : aggregate.order_by) input.order.emplace_back(key.expression);
     if (aggregate.filter) input.filter.emplace(aggregate.filter);
+  }
+  if (options_.expiry_table) {
+    expiry_.emplace(plan, store, *options_.expiry_table, options_.table);
+    for (TableId table = options_.side_tables_begin; table < options_.side_tables_end; ++table)
+      store.keep_ordered(table);
   }
 }
 
@@ -39,6 +44,28 @@ Status AggregateOperator::start() {
 }
 
 Status AggregateOperator::push(const ChangeBatch& batch) {
+  if (!expiry_) return take(batch);
+  KAPPA_CHECK_OK(leave_out_late(batch));
+  ChangeBatch in_time = batch;
+  in_time.selection = &in_time_;
+  return take(in_time);
+}
+
+Status AggregateOperator::leave_out_late(const ChangeBatch& batch) {
+  in_time_.clear();
+  key_columns_.clear();
+  for (ExpressionEvaluator& key : keys_) key_columns_.push_back(&key.evaluate(batch));
+  std::uint64_t late = 0;
+  for_each_row(batch, [&](std::uint32_t row) {
+    if (!expiry_->passed(expiry_->end_of(key_columns_, row)))
+      in_time_.push_back(row);
+    else if (const std::int64_t weight = batch.weight(row); weight > 0)
+      late += static_cast<std::uint64_t>(weight);
+  });
+  return expiry_->count_late(late);
+}
+
+Status AggregateOperator::take(const ChangeBatch& batch) {
   if (batch.selected() == 0) return {};
   if (batch.selection != nullptr) {
     rows_ = batch.selection;
@@ -76,12 +103,15 @@ Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
   groups_.clear();
   old_values_.clear();
   was_there_.clear();
+  existed_.clear();
+  ends_.clear();
   group_of_.resize(batch.count);
   key_columns_.clear();
   for (ExpressionEvaluator& key : keys_) key_columns_.push_back(&key.evaluate(batch));
   // The keys of all rows, except that neighbours often share theirs; then all entries at once.
   key_bytes_.clear();
   key_ends_.clear();
+  key_rows_.clear();
   std::size_t previous = 0;
   for (const std::uint32_t row : *rows_) {
     const std::size_t begin = key_bytes_.size();
@@ -92,6 +122,7 @@ Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
     } else {
       previous = begin;
       key_ends_.push_back(key_bytes_.size());
+      if (expiry_) key_rows_.push_back(row);
     }
     group_of_[row] = static_cast<std::uint32_t>(key_ends_.size() - 1);
   }
@@ -100,11 +131,16 @@ Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
     key_views_.push_back(std::string_view(key_bytes_).substr(begin, key_ends_[i] - begin));
   key_entries_.resize(key_views_.size());
   KAPPA_CHECK_OK(store_.entries(options_.table, key_views_, key_entries_));
-  for (StateEntry* const entry : key_entries_) {
+  for (std::size_t i = 0; i < key_entries_.size(); ++i) {
+    StateEntry* const entry = key_entries_[i];
     if (entry->mark != 0) continue;
     groups_.push_back(entry);
     entry->mark = static_cast<std::uint32_t>(groups_.size());
     was_there_.push_back(entry->exists && aggregates_->has_row(entry->value));
+    if (expiry_) {
+      existed_.push_back(entry->exists);
+      ends_.push_back(expiry_->end_of(key_columns_, key_rows_[i]));
+    }
     if (keep_old) old_values_.push_back(entry->exists ? std::optional(std::string(entry->value)) : std::nullopt);
   }
   for (const std::uint32_t row : *rows_) group_of_[row] = key_entries_[group_of_[row]]->mark - 1;
@@ -131,6 +167,7 @@ void AggregateOperator::settle() {
     const bool there = group.exists && aggregates_->has_row(group.value);
     if (!group.exists) group.value.clear();
     store_.changed(group);
+    if (expiry_ && ends_[i] && existed_[i] != group.exists) expiry_->track(group.key, *ends_[i], group.exists);
     if (options_.row_count != nullptr) {
       if (there && !was_there_[i]) ++*options_.row_count;
       if (!there && was_there_[i]) --*options_.row_count;
@@ -155,6 +192,47 @@ Status AggregateOperator::give_changes() {
     if (new_row) KAPPA_CHECK_OK(out_.add(*new_row, 1, next()));
   }
   return out_.give_to(next());
+}
+
+Status AggregateOperator::advance(std::int64_t watermark) {
+  if (!expiry_ || !expiry_->advance(watermark)) return {};
+  for (;;) {
+    KAPPA_TRY(const std::vector<std::string> due, expiry_->take_due());
+    if (due.empty()) break;
+    store_.begin_changes();
+    for (const std::string& group : due) KAPPA_CHECK_OK(drop(group));
+  }
+  return out_.give_to(next());
+}
+
+Status AggregateOperator::drop(std::string_view group) {
+  KAPPA_TRY(StateEntry* const entry, store_.entry(options_.table, group));
+  if (!entry->exists) return {};
+  if (aggregates_->has_row(entry->value)) {
+    if (options_.row_count != nullptr) --*options_.row_count;
+    if (emits_on_close_ || options_.gives_changes) {
+      KAPPA_TRY(const Row row, aggregates_->row(entry->key, entry->value));
+      KAPPA_CHECK_OK(out_.add(row, emits_on_close_ ? 1 : -1, next()));
+    }
+  }
+  entry->value.clear();
+  entry->exists = false;
+  store_.changed(*entry);
+  for (TableId table = options_.side_tables_begin; table < options_.side_tables_end; ++table) {
+    KeyRange range{std::string(group), std::nullopt};
+    if (std::string after = key_after_prefix(group); !after.empty()) range.to = std::move(after);
+    std::vector<std::string> keys;
+    {
+      KAPPA_TRY(const auto cursor, store_.scan(table, std::move(range), false));
+      for (;;) {
+        KAPPA_TRY(const auto side, cursor->next());
+        if (!side) break;
+        keys.emplace_back(side->key);
+      }
+    }
+    for (const std::string& key : keys) store_.erase(table, key);
+  }
+  return {};
 }
 
 Status AggregateOperator::give_groups() {

@@ -6,6 +6,9 @@
 //
 // Groups exist while their row weight is above zero; a global aggregate always exists. With a next
 // operator, each group that a batch touched gives its old row (-1) and its new row (+1), once.
+//
+// Groups of windows may leave by the watermark (window_expiry.h): with their row taken back (retain), or by giving
+// it for the first and only time (emit on close). Rows that come for them afterwards are left out.
 #pragma once
 
 #include <memory>
@@ -15,6 +18,7 @@
 #include "processor/operators/batch_builder.h"
 #include "processor/operators/group_codec.h"
 #include "processor/operators/operator.h"
+#include "processor/operators/window_expiry.h"
 #include "processor/vector/evaluate.h"
 
 namespace kappa::processor {
@@ -25,12 +29,16 @@ class AggregateOperator final : public Operator {
     TableId table = 0;                   // Of the groups.
     std::uint64_t* row_count = nullptr;  // Borrowed: groups that exist. May be null.
     bool gives_changes = false;          // To next(); otherwise give_groups() is how rows leave.
+    std::optional<TableId> expiry_table;  // If groups leave by the watermark.
+    TableId side_tables_begin = 0;        // Of the aggregates, with the group key in front of their keys; of groups
+    TableId side_tables_end = 0;          // that leave they are cleared.
   };
   AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates, StateStore& store,
                     Options options);
 
   [[nodiscard]] Status push(const ChangeBatch& batch) override;
   [[nodiscard]] Status start() override;
+  [[nodiscard]] Status advance(std::int64_t watermark) override;
   // Pushes the rows of all groups downstream, in key order.
   [[nodiscard]] Status give_groups();
 
@@ -44,6 +52,10 @@ class AggregateOperator final : public Operator {
     Selection rows;
     AggregateRows view;
   };
+  [[nodiscard]] Status take(const ChangeBatch& batch);
+  // The rows that are not late, into in_time_.
+  [[nodiscard]] Status leave_out_late(const ChangeBatch& batch);
+  [[nodiscard]] Status drop(std::string_view group);
   [[nodiscard]] Status assign_groups(const ChangeBatch& batch);
   void add_weights(const ChangeBatch& batch);
   // Settles which groups came and went.
@@ -55,6 +67,8 @@ class AggregateOperator final : public Operator {
   const Options options_;
   std::vector<ExpressionEvaluator> keys_;
   std::vector<Input> inputs_;  // Per aggregate.
+  const bool emits_on_close_;
+  std::optional<WindowExpiry> expiry_;
 
   // Of the batch at hand.
   Selection all_rows_;
@@ -67,7 +81,11 @@ class AggregateOperator final : public Operator {
   std::vector<std::uint32_t> group_of_;
   std::vector<StateEntry*> groups_;
   std::vector<std::optional<std::string>> old_values_;  // Per group, when changes are given.
-  std::vector<bool> was_there_;                         // Per group.
+  std::vector<bool> was_there_;                         // Per group: had a row.
+  std::vector<std::uint32_t> key_rows_;                 // Of each of key_ends_, where groups leave.
+  std::vector<bool> existed_;                           // Per group: had an entry.
+  std::vector<std::optional<std::int64_t>> ends_;       // Per group, where they leave by the watermark.
+  Selection in_time_;
 
   BatchBuilder out_;
 };

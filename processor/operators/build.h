@@ -54,6 +54,11 @@ enum class InputKind { kAppendOnly, kRetracting };
 [[nodiscard]] Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
                                              std::uint64_t& row_count, Operator* sink = nullptr);
 
+// Rows that came for windows which had been closed (EMIT ON WINDOW CLOSE) and were left out, so far. Any thread.
+[[nodiscard]] Expected<std::uint64_t> late_rows(StateStore& store);
+// Where they are counted. Operators' own tables are below.
+inline constexpr TableId kLateRowsTable = 200;
+
 // A bounded query: the operators of `plan` except its scans. What they keep is in memory.
 class QueryRun {
  public:

@@ -113,7 +113,13 @@ Status PlanBuilder::build_join(const Plan& plan, Operator& out) {
 }
 
 Status PlanBuilder::build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options) {
+  options.side_tables_begin = next_table_;
   KAPPA_TRY(auto aggregates, AggregateSet::make(plan, kind(*plan.input), &store_, next_table_));
+  options.side_tables_end = next_table_;
+  if (WindowExpiry::wanted(plan)) {
+    KAPPA_TRY(options.expiry_table, new_table());
+    if (plan.emit_on_close) options.gives_changes = false;
+  }
   auto made = std::make_unique<AggregateOperator>(plan, std::move(aggregates), store_, options);
   made->set_next(out);
   KAPPA_CHECK_OK(build(*plan.input, *made));
