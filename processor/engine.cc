@@ -146,14 +146,16 @@ Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshn
 Expected<StatementResult> EngineImpl::select(const Select& statement, const Freshness& freshness, RowSink& sink,
                                              const std::atomic<bool>& cancelled) {
   SelectInputs inputs{log_, {}, {}, {}, {}};
+  bool replays = false;
   for (const Plan* scan : scans_of(*statement.plan)) {
+    replays |= scan->kind == PlanKind::kStreamScan;
     if (scan->kind != PlanKind::kViewScan) continue;
     const std::string version = scan->view_version == 0 ? "" : "@" + std::to_string(scan->view_version);
     KAPPA_TRY(ViewPtr view, find_view(scan->view + version));
     if (freshness.fresh || freshness.at_least) KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
     inputs.views.push_back(std::move(view));
   }
-  if (!statement.streams.empty()) KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
+  if (replays) KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
   inputs.end = log_.durable_end();
   if (statement.as_of_offset) inputs.end = std::min(inputs.end, Offset(*statement.as_of_offset));
   if (pipeline_) inputs.hold_still = [this] { return pipeline_->hold_still(); };

@@ -44,7 +44,8 @@ Expected<Relation> Planner::stream_relation(const TableRef& table, std::shared_p
   return relation;
 }
 
-// A view inside a view is planned down to the streams: its plan is a subquery. Elsewhere its rows are read.
+// A view inside a view is planned down to the streams: its plan is a subquery; so is a table whose past is asked
+// for. Elsewhere its rows are read.
 Expected<Relation> Planner::view_relation(const TableRef& table, const CatalogReader::View& view) {
   if (table.as_of_offset) {
     return fail_at(table.name.place, ErrorCode::kInvalid, 2005,
@@ -62,7 +63,7 @@ Expected<Relation> Planner::view_relation(const TableRef& table, const CatalogRe
     relation.scope.columns.push_back({column.name, make_column(i, column.type), false, 1, view.name});
   }
   relation.scope.what = std::string(view.table ? "table" : "view") + " \"" + view.name + "\"";
-  if (!context_.in_view) {
+  if (!context_.in_view && !as_it_was_) {
     auto scan = make_node(PlanKind::kViewScan, nullptr);
     scan->view = view.name;
     scan->view_version = table.version.value_or(0);
@@ -160,7 +161,11 @@ Expected<Relation> Planner::from(const Query& query) {
                    "FOR SYSTEM_TIME belongs to the right side of a JOIN");
   }
   for (const JoinSyntax& join : query.from->joins) {
-    KAPPA_TRY(Relation right, table(join.table));
+    // What a table was is not in its rows: the log is replayed.
+    as_it_was_ = join.asof || join.table.system_time;
+    auto looked_up = table(join.table);
+    as_it_was_ = false;
+    KAPPA_TRY(Relation right, std::move(looked_up));
     KAPPA_TRY(left, joined(std::move(left), std::move(right), join));
   }
   return left;

@@ -148,6 +148,7 @@ class Planner {
   BindContext context_;
   std::size_t group_width_ = 0;  // Columns of the input under the aggregate being planned.
   std::size_t depth_ = 0;        // Of queries inside queries.
+  bool as_it_was_ = false;       // Of the table at hand more is asked than its rows of now.
   // Names that WITH gives, innermost last.
   std::vector<std::pair<std::string, QueryPtr>> with_;
 };

@@ -3,55 +3,16 @@
 // WHERE, FILTER and HAVING, random batch sizes, restarts and late views; every answer is compared at
 // the offset that it reports. KAPPA_SEED repeats a run.
 #include <gtest/gtest.h>
-#include <sqlite3.h>
 
 #include <algorithm>
 #include <random>
 #include <set>
 
 #include "tests/processor/engine/engine_fixture.h"
+#include "tests/processor/engine/sqlite.h"
 
 namespace kappa::processor::test {
 namespace {
-
-class Sqlite {
- public:
-  Sqlite() {
-    if (sqlite3_open(":memory:", &db_) != SQLITE_OK) std::abort();
-    run("CREATE TABLE e (o INTEGER, k TEXT, g INTEGER, x INTEGER, d REAL)");
-  }
-  ~Sqlite() { sqlite3_close(db_); }
-  Sqlite(const Sqlite&) = delete;
-  Sqlite& operator=(const Sqlite&) = delete;
-
-  void run(const std::string& sql) {
-    char* message = nullptr;
-    ASSERT_EQ(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK) << sql << ": " << message;
-  }
-  std::vector<std::string> query(const std::string& sql) {
-    std::vector<std::string> lines;
-    sqlite3_stmt* statement = nullptr;
-    EXPECT_EQ(sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr), SQLITE_OK) << sql << sqlite3_errmsg(db_);
-    while (sqlite3_step(statement) == SQLITE_ROW) {
-      Row row;
-      for (int i = 0; i < sqlite3_column_count(statement); ++i) {
-        switch (sqlite3_column_type(statement, i)) {
-          case SQLITE_INTEGER: row.push_back(Value::bigint(sqlite3_column_int64(statement, i))); break;
-          case SQLITE_FLOAT: row.push_back(Value::real(sqlite3_column_double(statement, i))); break;
-          case SQLITE_NULL: row.push_back(Value()); break;
-          default: row.push_back(Value::text(reinterpret_cast<const char*>(sqlite3_column_text(statement, i))));
-        }
-      }
-      lines.push_back(text_of(row));
-    }
-    sqlite3_finalize(statement);
-    std::ranges::sort(lines);
-    return lines;
-  }
-
- private:
-  sqlite3* db_ = nullptr;
-};
 
 class Differential : public EngineFixture {
  protected:
@@ -133,7 +94,7 @@ class Differential : public EngineFixture {
 
   void go(std::uint64_t seed) {
     Random random(seed);
-    Sqlite sqlite;
+    Sqlite sqlite("CREATE TABLE e (o INTEGER, k TEXT, g INTEGER, x INTEGER, d REAL)");
     run("CREATE STREAM e (k TEXT, g BIGINT, x BIGINT, d DOUBLE)");
     std::vector<Query> queries;
     const auto create = [&] {
