@@ -8,8 +8,9 @@ live; the clock runs from the start of the client until the view has applied eve
 and the network are in it. SQLite: WAL, synchronous=FULL, INSERT ... ON CONFLICT DO UPDATE, one prepared statement,
 values bound without JSON, transactions as large as the view's commits were (events / commits of that round), page
 cache as large as the view's memory. First a load that has every key once, then updates of random keys; the
-figure is the updates'. Afterwards the view is compared: groups, events, sum. Memory is the server's anonymous
-memory, looked at every 50 ms.
+figure is the updates'. Afterwards the view is compared: groups, events, sum; the server is started again (time to
+the first answer) and the view dropped (bytes of views/ before and after). Memory is the server's anonymous memory,
+looked at every 50 ms.
 
 Build first: cmake --preset release -D KAPPA_BENCHMARKS=ON && cmake --build --preset release
 Scratch space: $KAPPA_SCRATCH, else the default for temporary files; it must be on the device to be measured."""
@@ -69,6 +70,24 @@ def append(server, path):
     return durable, time.monotonic() - started
 
 
+def bytes_below(directory):
+    return sum(os.stat(os.path.join(folder, name)).st_blocks * 512
+               for folder, _, names in os.walk(directory) for name in names)
+
+
+def open_and_drop(server, result):
+    """A restart: milliseconds from the start of the process to its first answer; then what DROP gives back."""
+    server.stop()
+    started = time.monotonic()
+    server.start()
+    server.run("get", "by_key", "0", expect=(0, 4))
+    result["first answer"] = (time.monotonic() - started) * 1000
+    views = os.path.join(server.directory, "views")
+    result["before drop"] = bytes_below(views)
+    server.sql("DROP MATERIALIZED VIEW by_key")
+    result["after drop"] = bytes_below(views)
+
+
 def run_kappa(scratch, number, options, files):
     server = scratch.server(f"kappa{number}", flags=options.serve).start()
     result = {}
@@ -93,6 +112,7 @@ def run_kappa(scratch, number, options, files):
             groups, events, low = map(int, found.split()[-1].split(","))
             if (groups, events) != (options.keys, options.keys + options.updates) or low < 1:
                 raise kappa.Failure(f"the view has {groups} groups of {events} events")
+        open_and_drop(server, result)
     finally:
         server.stop()
         scratch.servers.remove(server)
@@ -152,6 +172,9 @@ def main():
     line("Kappa, updates/s", [one["update"] for one in ours])
     line("Kappa, first time of each key, events/s", [one["load"] for one in ours])
     line("Kappa, greatest anonymous memory, MiB", [one["memory"] / 2**20 for one in ours])
+    line("Kappa, start of the process to the first answer, ms", [one["first answer"] for one in ours])
+    line("Kappa, views/ before DROP, MiB", [one["before drop"] / 2**20 for one in ours])
+    line("Kappa, views/ after DROP, KiB", [one["after drop"] / 2**10 for one in ours])
     if theirs:
         line("SQLite, updates/s", [one["update"] for one in theirs])
         line("SQLite, load, rows/s", [one["load"] for one in theirs])
