@@ -156,6 +156,11 @@ Expected<StatementResult> EngineImpl::select(const Select& statement, const Fres
     inputs.views.push_back(std::move(view));
   }
   if (replays) KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
+  if (freshness.fresh || freshness.at_least) {
+    for (const ViewPtr& writer : writers_to(scans_of(*statement.plan))) {
+      KAPPA_CHECK_OK(wait_here(writer, freshness, cancelled));
+    }
+  }
   inputs.end = log_.durable_end();
   if (statement.as_of_offset) inputs.end = std::min(inputs.end, Offset(*statement.as_of_offset));
   if (pipeline_) inputs.hold_still = [this] { return pipeline_->hold_still(); };
@@ -215,6 +220,16 @@ void EngineImpl::wait_view(ViewPtr view, const Freshness& freshness, std::functi
   Offset target;
   if (freshness.fresh) target = log_.durable_end();
   if (freshness.at_least) target = std::max(target, Offset(std::min(freshness.at_least->value(), UINT64_MAX - 1) + 1));
+  if (target != Offset(0) && pipeline_ && !view->failed()) {
+    if (auto writers = writers_to(view->scans()); !writers.empty()) {
+      return wait_chain(std::move(writers), std::move(view), freshness, std::move(ready));
+    }
+  }
+  wait_alone(view, target, freshness.timeout, std::move(ready));
+}
+
+void EngineImpl::wait_alone(const ViewPtr& view, Offset target, std::chrono::milliseconds timeout,
+                            std::function<void(Status)> ready) {
   if (const auto failed = view->failed()) {
     ready(std::unexpected(*failed));
   } else if (view->visible() >= target) {
@@ -224,7 +239,7 @@ void EngineImpl::wait_view(ViewPtr view, const Freshness& freshness, std::functi
     error.hint = "this server is read-only: its views do not move";
     ready(std::unexpected(std::move(error)));
   } else {
-    pipeline_->wait(std::move(view), target, freshness.timeout, std::move(ready));
+    pipeline_->wait(view, target, timeout, std::move(ready));
   }
 }
 

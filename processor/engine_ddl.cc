@@ -92,13 +92,15 @@ Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statemen
     result.notice = "stream \"" + definition.name + "\" exists already, nothing was changed";
     return result;
   }
-  if (statement.plan) return not_in_this_version("a derived stream", {});
+  if (statement.plan) KAPPA_CHECK_OK(check_derived(statement));
   KAPPA_TRY([[maybe_unused]] const TopicId topic, log_.ensure_topic(definition.topic));
   CatalogEntry entry;
   entry.stream = statement.definition;
-  // Until the view of its dead letters holds them itself.
+  entry.view = statement.plan;
+  entry.reads = statement.reads;
+  // Until its view, or that of its dead letters, holds them itself.
   log::Hold hold;
-  if (definition.dead_letter) hold = log_.hold("stream \"" + definition.name + "\"", Offset(0));
+  if (definition.dead_letter || statement.plan) hold = log_.hold("stream \"" + definition.name + "\"", Offset(0));
   KAPPA_CHECK_OK(append_and_add({CatalogEntry::Kind::kStream, 1, trimmed(sql), hold.offset()}, definition.name,
                                 std::move(entry)));
   return result;

@@ -65,6 +65,16 @@ class EngineImpl final : public Engine {
   [[nodiscard]] Expected<StatementResult> show_dead_letters(const Show& statement, const Freshness& freshness,
                                                             RowSink& sink, const std::atomic<bool>& cancelled);
 
+  // engine_derived.cc: derived streams.
+  // kInvalid 2010: its topic is taken, has events, or its events would come back to it.
+  [[nodiscard]] Status check_derived(const CreateStream& statement) const;
+  // The derived streams that write what the scans read.
+  [[nodiscard]] std::vector<ViewPtr> writers_to(const std::vector<const Plan*>& scans) const;
+  // Waits until the writers have applied what `freshness` names and written what they made of it, then until
+  // the view has applied all that.
+  void wait_chain(std::vector<ViewPtr> writers, ViewPtr view, const Freshness& freshness,
+                  std::function<void(Status)> ready);
+
   [[nodiscard]] Expected<StatementResult> select(const Select& statement, const Freshness& freshness, RowSink& sink,
                                                  const std::atomic<bool>& cancelled);
   [[nodiscard]] Expected<StatementResult> show(const Show& statement, RowSink& sink);
@@ -75,6 +85,9 @@ class EngineImpl final : public Engine {
   // A read met damage in the view's state: has the view rebuilt.
   void check_damage(LiveView& view, std::uint64_t generation, const Error& error);
   void wait_view(ViewPtr view, const Freshness& freshness, std::function<void(Status)> ready);
+  // Until its applied offset is `target`.
+  void wait_alone(const ViewPtr& view, Offset target, std::chrono::milliseconds timeout,
+                  std::function<void(Status)> ready);
 
   const EngineOptions options_;
   log::Log& log_;

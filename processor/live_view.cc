@@ -63,7 +63,8 @@ LiveView::LiveView(CatalogEntryPtr entry, const EngineOptions& options)
     : entry_(std::move(entry)),
       options_(options),
       directory_(options.directory / state_directory_name(*entry_)),
-      feeder_(*entry_->view) {
+      feeder_(*entry_->view),
+      output_(entry_->derived() ? std::make_unique<DerivedOutput>(*entry_) : nullptr) {
   find_counted_columns();
 }
 
@@ -122,7 +123,8 @@ Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   KAPPA_TRY(store_, StateStore::open(std::move(options)));
   progress_ = store_->progress();
   row_count_ = progress_.rows;
-  KAPPA_TRY(BuiltView built, build_view(*entry_->view, InputKind::kAppendOnly, *store_, row_count_));
+  Operator* const sink = output_ ? &output_->begin(row_count_) : nullptr;
+  KAPPA_TRY(BuiltView built, build_view(*entry_->view, InputKind::kAppendOnly, *store_, row_count_, sink));
   flow_ = std::move(built.flow);
   KAPPA_CHECK_OK(load_side_tables());
   if (progress_.started && !options_.read_only && feeder_.watermark() != INT64_MIN) {
@@ -154,6 +156,7 @@ Status LiveView::start_over(log::Log& log) {
     if (!started) return started;
     state_changed_ = true;
     build_end_.store(std::max(entry_->id + 1, log.durable_end()).value(), std::memory_order_relaxed);
+    if (output_) static_cast<void>(output_->accept(0, progress_.applied));
   }
   publish_visible();
   return {};
@@ -198,6 +201,12 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
   build_end_.store((entry_->id + 1).value(), std::memory_order_relaxed);
   std::string why;
   Status opened;
+  if (output_ && !read_only) {
+    if (const Status found = output_->open(log); !found) {
+      mark_failed(found.error());
+      return found;
+    }
+  }
   if (read_only && !std::filesystem::exists(directory_)) {
     opened = fail(ErrorCode::kReadOnly, 2014, "view \"" + entry_->name + "\" has no state yet",
                   "start without --read-only once, so that it is built");
@@ -210,6 +219,8 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
       // The state must stand for a prefix of this very log.
       if (progress_.applied > log.durable_end()) {
         why = "it is ahead of the log";
+      } else if (output_ && !output_->accept(progress_.rows, progress_.applied)) {
+        why = "it has made events that its topic does not have";
       } else if (auto error = lost(log, progress_.applied)) {
         opened = std::unexpected(std::move(*error));
       } else if (const auto mark = log.mark(progress_.applied); !mark) {
@@ -293,7 +304,7 @@ class LiveView::Receiver final : public Feeder::Receiver {
  public:
   explicit Receiver(LiveView& view) : view_(view) {}
   Status begin_cut(Offset source) override {
-    return view_.cut_listener_ != nullptr ? view_.cut_listener_->begin_cut(source) : Status{};
+    return view_.output_ ? view_.output_->begin_cut(source) : Status{};
   }
   Status push(std::size_t head, const ChangeBatch& batch) override {
     fed_ = true;
@@ -335,15 +346,18 @@ Status LiveView::apply(const EventSource& source, std::size_t first) {
   store_->begin_publish();
   Receiver receiver(*this);
   Status status = feeder_.feed(source, first, receiver);
+  if (output_ && status) status = output_->end_cut();
   if (receiver.fed()) {
     if (status) status = source.intact();
     state_changed_ = true;
   }
   if (!status) {
     mark_failed(status.error());  // Before the half-applied state becomes visible.
+    if (output_) output_->discard();
     store_->end_publish(progress_);
     return status;
   }
+  if (output_) row_count_ = output_->made();
   count_failures(source, first);
   store_times();
   if (source.poison() > 0) state_changed_ = true;
@@ -352,6 +366,7 @@ Status LiveView::apply(const EventSource& source, std::size_t first) {
   progress_.applied = source.position();
   progress_.rows = row_count_;
   store_->end_publish(progress_);
+  if (output_) output_->applied(progress_.applied);
   publish_visible();
   const std::size_t bytes = store_->active_bytes();
   over_budget_.store(options_.memory->wait_now(store_->uncommitted_bytes()), std::memory_order_relaxed);
@@ -397,12 +412,41 @@ std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
   return std::nullopt;
 }
 
+void LiveView::send() {
+  if (output_) output_->send();
+}
+
+Expected<LiveView::Writing> LiveView::go_on(Clock::time_point now) {
+  Writing writing;
+  if (!output_ || !store_) return writing;
+  KAPPA_TRY(writing.next, output_->go_on(now));
+  const std::uint64_t before = visible_.load();
+  publish_visible();
+  writing.moved = visible_.load() != before;
+  return writing;
+}
+
+void LiveView::finish_writing() {
+  if (!output_) return;
+  output_->wait();
+  publish_visible();
+}
+
+void LiveView::set_wake(std::function<void()> wake) {
+  if (output_) output_->set_wake(std::move(wake));
+}
+
 bool LiveView::over_budget() const {
+  if (output_ && output_->should_wait()) return true;
   return options_.memory->wait_now(store_->uncommitted_bytes()) && (store_->has_frozen() || !store_->checked());
 }
 
 Expected<bool> LiveView::freeze(log::Log& log) {
   if (store_->has_frozen()) return false;
+  if (output_ && !output_->settled()) {
+    output_->hurry();  // Its events first: the acknowledgement brings us here again.
+    return false;
+  }
   auto mark = log.mark(progress_.applied);
   if (!mark) {
     if (auto error = lost(log, progress_.applied)) return std::unexpected(std::move(*error));
@@ -499,7 +543,13 @@ ViewStatus LiveView::status(log::Log& log) const {
       status.error = to_string(*error_);
     } else {
       status.error = commit_note_;
-      if (commits_fail() && over_budget_.load(std::memory_order_relaxed)) status.state = "full";
+      if (commits_fail_.load(std::memory_order_relaxed) && over_budget_.load(std::memory_order_relaxed)) {
+        status.state = "full";
+      }
+      if (const auto refused = output_ ? output_->refused() : std::nullopt; refused && refused->code == ErrorCode::kFull) {
+        status.state = "full";
+        status.error = to_string(*refused);
+      }
     }
   }
   status.events_applied = events_applied_.load(std::memory_order_relaxed);

@@ -23,6 +23,7 @@
 
 #include "log/log.h"
 #include "processor/catalog.h"
+#include "processor/derived_output.h"
 #include "processor/engine.h"
 #include "processor/event_source.h"
 #include "processor/feeder.h"
@@ -61,8 +62,17 @@ class LiveView {
   // Applies what the source's last chunk holds for this view, whose scans begin at `first` among the source's;
   // applied() is then the chunk's end. After an error the view is failed.
   [[nodiscard]] Status apply(const EventSource& source, std::size_t first);
-  // Is told of every cut before its rows are pushed; borrowed, null: nobody is. Before the first apply().
-  void set_cut_listener(CutListener* listener) { cut_listener_ = listener; }
+  // A derived stream writes what it made: hands it to the log. After apply(), while no reader is kept waiting.
+  void send();
+  // Goes on with what the log refused or acknowledged since; true in the value if visible() moved. Gives the time
+  // of the next call, nullopt if set_wake() will tell. After an error the view is failed.
+  struct Writing {
+    bool moved = false;
+    std::optional<Clock::time_point> next;
+  };
+  [[nodiscard]] Expected<Writing> go_on(Clock::time_point now);
+  // Waits for what was sent to be durable.
+  void finish_writing();
   // Starts the state over from the log, if that still has all of it; otherwise nothing is deleted. After an
   // error the view is failed.
   [[nodiscard]] Status rebuild(log::Log& log, const std::string& why);
@@ -78,7 +88,9 @@ class LiveView {
   // The overlay is over twice its budget and cannot be committed yet: feed it no more. Processor thread only.
   [[nodiscard]] bool over_budget() const;
   // Commits fail for want of space, and will be tried again.
-  [[nodiscard]] bool commits_fail() const { return commits_fail_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool commits_fail() const {
+    return commits_fail_.load(std::memory_order_relaxed) || (output_ && output_->refused());
+  }
   // The state that was opened is not checked yet: it takes no commits.
   [[nodiscard]] bool checking() const { return store_ && !store_->checked(); }
   // Freezes the overlay together with the identity of the log prefix it stands for. False if the one
@@ -103,6 +115,8 @@ class LiveView {
   [[nodiscard]] bool waits_for_check() const { return waits_for_check_.load(std::memory_order_relaxed); }
 
   // --- any thread ---
+  // Called, from any thread, when go_on() has something to do; empty: nobody.
+  void set_wake(std::function<void()> wake);
   [[nodiscard]] const CatalogEntry& entry() const { return *entry_; }
   [[nodiscard]] const ViewPlan& plan() const { return *entry_->view; }
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
@@ -115,7 +129,7 @@ class LiveView {
   [[nodiscard]] std::optional<Error> failed() const;
   // Grows each time the state is replaced.
   [[nodiscard]] std::uint64_t generation() const;
-  // Visible to readers: every event below is applied.
+  // Visible to readers: every event below is applied, and what a derived stream made of it is durable.
   [[nodiscard]] Offset visible() const { return Offset(visible_.load()); }
   // Where the first build ends: until then answers are of a view that is being built.
   [[nodiscard]] Offset build_end() const { return Offset(build_end_.load(std::memory_order_relaxed)); }
@@ -150,7 +164,7 @@ class LiveView {
   void hold_from(Offset committed);
   // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
   // then looks for waiters.
-  void publish_visible() { visible_.store(progress_.applied.value()); }
+  void publish_visible() { visible_.store((output_ ? output_->settled_below() : progress_.applied).value()); }
 
   const CatalogEntryPtr entry_;
   const EngineOptions options_;
@@ -163,7 +177,7 @@ class LiveView {
   std::uint64_t row_count_ = 0;        // Kept by the operators.
   Progress progress_;
   Feeder feeder_;
-  CutListener* cut_listener_ = nullptr;
+  const std::unique_ptr<DerivedOutput> output_;  // Of a derived stream.
   std::vector<std::uint64_t> failures_;       // By index into counted_.
   std::vector<std::int64_t> stored_times_;    // As the state has them, by index into Feeder::times().
   bool state_changed_ = false;         // Since the last freeze; the offset alone is not a change.

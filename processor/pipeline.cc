@@ -45,6 +45,7 @@ Pipeline::~Pipeline() {
   wake_committer_.notify_all();
   committer_.join();
   waiters_.abandon_all(Error{ErrorCode::kClosed, 4007, "the server is shutting down", {}, 0, {}});
+  for (const auto& view : views_) view->set_wake({});
   final_commits();
 }
 
@@ -129,9 +130,11 @@ void Pipeline::process() {
     const bool moved = turn();
     drop_failed();
     const Clock::time_point now = Clock::now();
+    const auto writing = go_on_writing(now);  // First: what is durable may be committed.
     auto until = freeze_due_views(now);
     const auto deadline = waiters_.expire(now);
     if (deadline && (!until || *deadline < *until)) until = deadline;
+    if (writing && (!until || *writing < *until)) until = writing;
     const auto opening = open_again(now);
     if (opening && (!until || *opening < *until)) until = opening;
     if (read_again_ && (!until || *read_again_ < *until)) until = read_again_;
@@ -149,6 +152,7 @@ void Pipeline::take_inbox() {
   }
   for (auto& view : added) {
     views_.push_back(view);
+    view->set_wake([this] { wake(); });
     if (view->failed_full()) {
       unopened_.push_back(std::move(view));
     } else if (const auto error = view->failed(); !error) {
@@ -159,7 +163,10 @@ void Pipeline::take_inbox() {
     }
   }
   if (removed.empty()) return;
-  for (const auto& view : removed) forget(*view);
+  for (const auto& view : removed) {
+    view->set_wake({});
+    forget(*view);
+  }
   {
     const std::lock_guard lock(mutex_);
     for (const auto& view : removed) {
@@ -243,6 +250,24 @@ std::optional<Pipeline::Clock::time_point> Pipeline::open_again(Clock::time_poin
     }
   }
   return unopened_.empty() ? std::nullopt : std::optional(next_opening_);
+}
+
+std::optional<Pipeline::Clock::time_point> Pipeline::go_on_writing(Clock::time_point now) {
+  std::optional<Clock::time_point> next;
+  for (const auto& view : views_) {
+    if (!view->entry().derived() || view->failed()) continue;
+    const auto writing = view->go_on(now);
+    if (!writing) {
+      view->mark_failed(writing.error());
+      const std::lock_guard lock(mutex_);
+      failure_seen_ = true;
+      woken_ = true;
+      continue;
+    }
+    if (writing->moved) waiters_.check(*view);
+    if (writing->next && (!next || *writing->next < *next)) next = writing->next;
+  }
+  return next;
 }
 
 bool Pipeline::release_stuck() {
@@ -337,7 +362,10 @@ bool Pipeline::feed(Group& group, Offset limit) {
         scan += view->scans().size();
       }
     }
-    for (const auto& view : group.views) waiters_.check(*view);
+    for (const auto& view : group.views) {
+      view->send();
+      waiters_.check(*view);
+    }
   } while (!failed && group.position() < limit && Clock::now() < end && !blocked());
   if (failed) {
     const std::lock_guard lock(mutex_);

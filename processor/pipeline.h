@@ -82,6 +82,8 @@ class Pipeline {
   void rebuild_or_leave(std::shared_ptr<LiveView> view);
   // Opens again what found no room, if it is time; gives the next time.
   std::optional<Clock::time_point> open_again(Clock::time_point now);
+  // Derived streams go on with their writing; gives the next time.
+  std::optional<Clock::time_point> go_on_writing(Clock::time_point now);
   // Feeds those stuck views again whose commits made room.
   bool release_stuck();
   [[nodiscard]] static std::vector<const Plan*> scans_of_group(const Group& group);

@@ -60,6 +60,7 @@ void Pipeline::commit_loop() {
 void Pipeline::final_commits() {
   for (const auto& view : views_) {
     if (view->failed() || view->checking()) continue;
+    view->finish_writing();
     // At most two rounds: what is frozen, then what is not.
     for (int round = 0; round < 2; ++round) {
       Status status = view->commit();
