@@ -16,12 +16,12 @@ def bench(*arguments):
 
 
 def main():
-    done = bench("--events", str(EVENTS), "--out-of-order", "50", "--queries", "q0,q2,q14", "-o", "json")
+    done = bench("--events", str(EVENTS), "--out-of-order", "50", "-o", "json")
     assert done.returncode == 0, done.stderr + done.stdout
     said = json.loads(done.stdout)
     assert said["events"] == EVENTS and said["durability"] == "sync" and said["machine"], said
     assert said["bytes"] > EVENTS * 100, said
-    assert [query["query"] for query in said["queries"]] == ["q0", "q2", "q14"], said
+    assert len(said["queries"]) == 20, said
     for query in said["queries"]:
         assert query["events_per_second"] > 0 and query["events_per_core_second"] > 0, query
     assert said["queries"][0]["rows"] == EVENTS * 46 // 50, said
