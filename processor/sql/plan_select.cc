@@ -473,10 +473,13 @@ Relation Planner::limited(Relation relation) {
   if (relation.limit || relation.offset != 0) {
     std::vector<ExpressionPtr> row;
     for (const ScopeColumn& column : relation.scope.columns) row.push_back(column.expression);
-    auto plan = make_node(PlanKind::kTopK, filtered(relation.base, relation.predicate));
+    // LIMIT 0 keeps no row; a rank begins with 1.
+    const bool none = relation.limit == 0U;
+    auto plan = make_node(PlanKind::kTopK,
+                          filtered(relation.base, none ? make_constant(Value::boolean(false)) : relation.predicate));
     plan->top_k.rank_keys = relation.order.size();
     plan->top_k.order = complete_order(relation.order, relation, row);
-    plan->top_k.limit = relation.limit.value_or(UINT64_MAX);
+    plan->top_k.limit = none ? 1 : relation.limit.value_or(UINT64_MAX);
     plan->top_k.offset = relation.offset;
     relation.base = std::move(plan);
     relation.predicate = nullptr;
