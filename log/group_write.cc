@@ -108,7 +108,7 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
     Pending& pending = work.front();
     AppendBatch& batch = pending.batch;
     TopicEntry& topic = state_.topics[batch.topic.value()];
-    if (pending.kind == BatchKind::kTopic && topic.registered) {
+    if (pending.kind == BatchKind::kTopic && topic.registered && !pending.renames_topic) {
       work.pop_front();
       continue;
     }
@@ -157,6 +157,10 @@ bool LogImpl::build(std::deque<Pending>& work, Group& group, Gather& gather) {
       topic.registered = true;
     }
     if (pending.kind == BatchKind::kTopic) {
+      if (pending.renames_topic) {
+        state_.rename_topic(batch.topic, batch.body);
+        emit_control(BatchKind::kTopic, batch.topic, std::move(batch.body));
+      }
       work.pop_front();
       continue;
     }

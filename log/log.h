@@ -255,6 +255,14 @@ class Log {
   // begins with '$', which is reserved), kFull, kReadOnly, kTooLarge.
   [[nodiscard]] virtual Expected<TopicId> ensure_topic(std::string_view name) = 0;
 
+  // Takes a topic's name away, durably: the next ensure_topic() of the name registers a topic anew, with sequence
+  // numbers from 0. Its events stay in the log until retention removes them, under a reserved name that nobody can
+  // append to. What is appended at the same time may still go to the old one. kNotFound 3024, kFull, kReadOnly.
+  [[nodiscard]] virtual Status drop_topic(std::string_view name) {
+    static_cast<void>(name);
+    return fail(ErrorCode::kUnsupported, 3024, "this log cannot drop topics");
+  }
+
   // Queues a batch. `done` runs exactly once. Immediate refusals (also through `done`): kInvalid,
   // kTooLarge, kBusy (queue bound), kFull, kReadOnly, kClosed, kSequence 3030 (gap or old epoch; the
   // message names the expected sequence). The body must have been checked by validate_body (or, with

@@ -151,6 +151,24 @@ Expected<TopicId> LogImpl::ensure_topic(std::string_view name) {
   return id;
 }
 
+Status LogImpl::drop_topic(std::string_view name) {
+  Pending pending;
+  pending.kind = BatchKind::kTopic;
+  pending.renames_topic = true;
+  {
+    std::lock_guard guard(state_mutex_);
+    const auto found = state_.topic_by_name.find(std::string(name));
+    if (found == state_.topic_by_name.end() || !valid_topic_name(name))
+      return fail(ErrorCode::kNotFound, 3024, "there is no topic \"" + std::string(name) + "\"");
+    pending.batch.topic = found->second;
+  }
+  pending.batch.body = "$dropped-" + std::to_string(pending.batch.topic.value());
+  enqueue(std::move(pending));
+  // What comes behind it is durable no earlier than it.
+  KAPPA_TRY([[maybe_unused]] const Offset offset, append_system("topic/" + std::string(name), {}));
+  return {};
+}
+
 Status LogImpl::check_batch(AppendBatch& batch, BodySummary& summary) {
   const auto invalid = [](const char* what) { return fail(ErrorCode::kInvalid, 3022, what); };
   if (batch.body.size() > limits::kBatchBytesMax || batch.uncompressed_length > limits::kBatchBytesMax ||

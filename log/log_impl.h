@@ -43,6 +43,7 @@ struct Pending {
   BodySummary summary;
   std::string system_key, system_value;  // kCatalog.
   AppendCallback done;                   // May be empty.
+  bool renames_topic = false;            // kTopic of a topic that has a name already.
   [[nodiscard]] std::size_t bytes() const { return kBatchHeaderBytes + batch.body.size(); }
 };
 
@@ -107,6 +108,7 @@ class LogImpl final : public Log {
   Status start_writing(Recovered& recovered);
 
   Expected<TopicId> ensure_topic(std::string_view name) override;
+  Status drop_topic(std::string_view name) override;
   void submit(AppendBatch batch, AppendCallback done) override;
   void pump() override;
   Expected<Offset> append_system(std::string key, std::string value) override;

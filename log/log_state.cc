@@ -46,6 +46,13 @@ void LogState::place_topic(TopicId id, std::string_view name, std::uint64_t next
   topic_by_name.insert_or_assign(topic.name, id);
 }
 
+void LogState::rename_topic(TopicId id, std::string_view name) {
+  const std::string before = topics[id.value()].name;
+  const auto found = topic_by_name.find(before);
+  if (found != topic_by_name.end() && found->second == id) topic_by_name.erase(found);
+  place_topic(id, name, topics[id.value()].next_sequence);
+}
+
 void LogState::name_lost_topic(TopicId id) {
   place_topic(id, "lost-topic-" + std::to_string(id.value()), 0);
 }
@@ -64,7 +71,11 @@ Status LogState::apply(const BatchHeader& header, Bytes stored_body) {
     case BatchKind::kTopic:
       if (header.topic_id.value() >= limits::kTopicsMax || stored_body.size() > limits::kTopicNameBytesMax)
         return bad_control("topic out of bounds");
-      place_topic(header.topic_id, as_text(stored_body), 0);
+      if (header.topic_id.value() < topics.size() && topics[header.topic_id.value()].registered) {
+        rename_topic(header.topic_id, as_text(stored_body));
+      } else {
+        place_topic(header.topic_id, as_text(stored_body), 0);
+      }
       return {};
     case BatchKind::kSnapshot: return apply_snapshot(stored_body);
     case BatchKind::kGap: return {};

@@ -41,6 +41,9 @@ class LogState {
 
   TopicId add_topic(std::string_view name);
 
+  // The topic keeps everything but its name.
+  void rename_topic(TopicId id, std::string_view name);
+
   // Gives a topic whose name was lost in damage one to be found by: "lost-topic-<id>".
   void name_lost_topic(TopicId id);
 

@@ -2,6 +2,7 @@
 // memory: what a client was told exists is durable.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "processor/engine_impl.h"
@@ -162,11 +163,43 @@ Status EngineImpl::drop_entry(const CatalogEntry& entry) {
   return {};
 }
 
+// The name goes, and with it the way to the events; they leave the disk with the log's retention.
+Expected<StatementResult> EngineImpl::drop_topic(const Drop& statement) {
+  StatementResult result{"DROP TOPIC", 0, {}, {}};
+  const std::string named = "topic \"" + statement.name + "\"";
+  if (!log_.find_topic(statement.name)) {
+    if (!statement.if_exists) {
+      return std::unexpected(
+          Error{ErrorCode::kNotFound, 2003, "no " + named, "SHOW TOPICS lists the topics", 0, statement.place});
+    }
+    result.notice = "no " + named + ", nothing was dropped";
+    return result;
+  }
+  std::vector<CatalogEntryPtr> users;
+  const CatalogStatePtr state = catalog();
+  for (const auto& [name, entry] : state->entries()) {
+    if (!entry->stream || entry->stream->topic != statement.name) continue;
+    for (const CatalogEntryPtr& user : state->dependants(name)) {
+      if (std::ranges::find(users, user) == users.end()) users.push_back(user);
+    }
+    if (std::ranges::find(users, entry) == users.end()) users.push_back(entry);
+  }
+  std::string names;
+  for (const CatalogEntryPtr& user : users)
+    names += (names.empty() ? "" : ", ") + std::string(user->noun()) + " \"" + user->name + "\"";
+  if (!users.empty() && !statement.cascade) {
+    return std::unexpected(Error{ErrorCode::kInvalid, 2010, named + " is read by " + names,
+                                 "drop them first, or add CASCADE", 0, statement.place});
+  }
+  for (const CatalogEntryPtr& user : users) KAPPA_CHECK_OK(drop_entry(*user));
+  KAPPA_CHECK_OK(log_.drop_topic(statement.name));
+  if (!users.empty()) result.notice = "also dropped: " + names;
+  return result;
+}
+
 Expected<StatementResult> EngineImpl::drop(const Drop& statement) {
   using What = Drop::What;
-  if (statement.what == What::kTopic) {
-    return not_in_this_version("DROP TOPIC", "DROP STREAM drops the reading of a topic; the events stay");
-  }
+  if (statement.what == What::kTopic) return drop_topic(statement);
   const std::string wanted = statement.what == What::kStream ? "stream" : statement.what == What::kTable ? "table" : "view";
   StatementResult result{statement.what == What::kStream  ? "DROP STREAM"
                          : statement.what == What::kTable ? "DROP TABLE"

@@ -53,6 +53,7 @@ class EngineImpl final : public Engine {
   [[nodiscard]] Expected<StatementResult> create_view(const CreateView& statement, std::string_view sql);
   [[nodiscard]] Expected<StatementResult> drop(const Drop& statement);
   [[nodiscard]] Status append_and_add(CatalogRecord record, std::string_view name, CatalogEntry entry);
+  [[nodiscard]] Expected<StatementResult> drop_topic(const Drop& statement);
   [[nodiscard]] Status drop_entry(const CatalogEntry& entry);
   void set_catalog(CatalogStatePtr state);
 

@@ -29,7 +29,7 @@ std::string path_text(const StreamColumn& column) {
 Table show_topics(const std::vector<log::TopicInfo>& topics) {
   Table table{{{"topic", kTextType}, {"events", kBigintType}}, {}};
   for (const log::TopicInfo& topic : topics) {
-    if (topic.id == kSystemTopic) continue;
+    if (topic.name.starts_with('$')) continue;  // The system's, and dropped ones.
     table.rows.push_back({Value::text(topic.name), count(topic.next_sequence.value())});
   }
   std::ranges::sort(table.rows, {}, [](const Row& row) { return row[0].as_text(); });

@@ -72,6 +72,34 @@ TEST_F(LogTest, RegisteredTopicsKeepTheirIdsWithoutAnyEvent) {
   EXPECT_EQ(*log->ensure_topic("a"), a);
 }
 
+TEST_F(LogTest, ADroppedTopicsNameBeginsAnewAlsoAfterARestart) {
+  TopicId before;
+  TopicId after;
+  {
+    const auto log = open();
+    before = *log->ensure_topic("hits");
+    ASSERT_TRUE(log->append(batch(before, {"old 1", "old 2"})));
+    EXPECT_EQ(log->drop_topic("other").error().number, 3024);
+    EXPECT_EQ(log->drop_topic("$system").error().number, 3024);
+    ASSERT_TRUE(log->drop_topic("hits"));
+    EXPECT_FALSE(log->find_topic("hits"));
+    EXPECT_EQ(log->drop_topic("hits").error().number, 3024);
+    after = *log->ensure_topic("hits");
+    EXPECT_NE(after, before);
+    ASSERT_TRUE(log->append(batch(after, {"new 1"})));
+  }
+  for (int restart = 0; restart < 2; ++restart) {
+    const auto log = open();
+    ASSERT_TRUE(log->find_topic("hits"));
+    EXPECT_EQ(log->find_topic("hits")->id, after);
+    EXPECT_EQ(log->find_topic("hits")->next_sequence, TopicSequence(1));
+    EXPECT_EQ(log->topic(before)->name, "$dropped-" + std::to_string(before.value()));
+    EXPECT_EQ(log->topic(before)->next_sequence, TopicSequence(2));
+    EXPECT_EQ(read_values(*log, Offset(0), {after}), std::vector<std::string>{"new 1"});
+    EXPECT_EQ(read_values(*log, Offset(0), {before}), (std::vector<std::string>{"old 1", "old 2"}));
+  }
+}
+
 TEST_F(LogTest, SegmentsRollAndTheLastOneAloneRestoresTheTables) {
   std::vector<std::string> expected;
   options_.segment_bytes = 64 << 10;

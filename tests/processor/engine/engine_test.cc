@@ -39,6 +39,22 @@ class EngineTest : public EngineFixture {
   Lines view_answer() { return lines("SELECT * FROM by_page ORDER BY page"); }
 };
 
+TEST_F(EngineTest, ADroppedTopicBeginsAnew) {
+  run(kHits);
+  run(kByPage);
+  append("hits", {R"({"page":"/old","ms":5})"});
+  EXPECT_EQ(refusal("DROP TOPIC hits").number, 2010);
+  EXPECT_EQ(refusal("DROP TOPIC hist").number, 2003);
+  run("DROP TOPIC hits CASCADE");
+  EXPECT_EQ(lines("SHOW TOPICS"), Lines{});
+  EXPECT_EQ(lines("SHOW STREAMS"), Lines{});
+  run(kHits);
+  run(kByPage);
+  append("hits", {R"({"page":"/new","ms":7})"});
+  reopen();
+  EXPECT_EQ(lines("SELECT page, n FROM by_page"), Lines{"/new|1"});
+}
+
 TEST_F(EngineTest, AppendedEventsAreInTheView) {
   run(kHits);
   run(kByPage);
