@@ -51,7 +51,7 @@ TEST_F(EngineTest, ADroppedTopicBeginsAnew) {
   run(kHits);
   run(kByPage);
   append("hits", {R"({"page":"/new","ms":7})"});
-  reopen();
+  restart();
   EXPECT_EQ(lines("SELECT page, n FROM by_page"), Lines{"/new|1"});
 }
 
