@@ -124,6 +124,7 @@ CatalogEntryPtr dead_letters_entry(const CatalogEntry& stream) {
   CatalogEntry entry = stream;
   entry.name = "dead letters of " + stream.name;
   entry.view = std::make_shared<const ViewPlan>(plan_of(stream.stream));
+  entry.stream = nullptr;  // With both it would be a derived stream.
   return std::make_shared<const CatalogEntry>(std::move(entry));
 }
 
