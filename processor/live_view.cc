@@ -57,11 +57,18 @@ bool rebuildable(const Error& error) {
   return error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported;
 }
 
+// A view by itself has a budget of its own; the engine gives all of its views one.
+EngineOptions with_budget(EngineOptions options) {
+  if (!options.memory)
+    options.memory = std::make_shared<MemoryBudget>(std::max<std::size_t>(options.memory_bytes, 1));
+  return options;
+}
+
 }  // namespace
 
 LiveView::LiveView(CatalogEntryPtr entry, const EngineOptions& options)
     : entry_(std::move(entry)),
-      options_(options),
+      options_(with_budget(options)),
       directory_(options.directory / state_directory_name(*entry_)),
       feeder_(*entry_->view),
       output_(entry_->derived() ? std::make_unique<DerivedOutput>(*entry_) : nullptr) {

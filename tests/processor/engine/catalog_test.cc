@@ -99,7 +99,7 @@ TEST_F(Catalog, DropRefusesWhatIsReadAndCascades) {
   EXPECT_EQ(refusal("DROP MATERIALIZED VIEW hits").number, 2003);
   EXPECT_EQ(refusal("DROP STREAM nothing").number, 2003);
   EXPECT_EQ(run("DROP STREAM IF EXISTS nothing").result.tag, "DROP STREAM");
-  EXPECT_EQ(refusal("DROP TOPIC hits").number, 2008);
+  EXPECT_EQ(refusal("DROP TOPIC hits").number, 2010);
   run("DROP STREAM hits CASCADE");
   EXPECT_TRUE(run("SHOW STREAMS").rows.empty());
   EXPECT_TRUE(run("SHOW VIEWS").rows.empty());
