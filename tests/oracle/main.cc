@@ -29,6 +29,7 @@ struct Options {
   std::uint64_t seed = 0;
   std::uint64_t comparisons = 0;  // Fewer is a failure.
   std::uint64_t jobs = 2;
+  std::uint64_t problems = 20;  // Enough to stop.
   std::string only, save, cases = KAPPA_SOURCE_DIRECTORY "/tests/oracle/cases";
 };
 
@@ -49,6 +50,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.comparisons = number(argv[i + 1]);
     else if (name == "--jobs")
       options.jobs = number(argv[i + 1]);
+    else if (name == "--problems")
+      options.problems = number(argv[i + 1]);
     else if (name == "--only")
       options.only = argv[i + 1];
     else if (name == "--save")
@@ -112,7 +115,7 @@ int main(int argc, char** argv) {
         all.problems.push_back(problem);
         std::printf("MISMATCH %s\n", problem.c_str());
       }
-    } while (std::chrono::steady_clock::now() < deadline && all.problems.size() < 20);
+    } while (std::chrono::steady_clock::now() < deadline && all.problems.size() < options.problems);
   };
   std::vector<std::thread> threads;
   const std::uint64_t jobs = options.seconds == 0 ? 1 : options.jobs;
