@@ -129,6 +129,7 @@ From Grammar::as_of() {
   return from;
 }
 
+// The row as it was when the event was appended, what the event itself did to it included.
 From Grammar::system_time() {
   From left = stream_source();
   const Table& table = random_.pick(schema_.tables);
@@ -144,7 +145,7 @@ From Grammar::system_time() {
                left.text.sqlite + (outer ? " LEFT JOIN " : " JOIN ") + table.history + " AS " + b +
                    " ON NOT " + b + ".gone AND " + b + "._offset = (SELECT max(h._offset) FROM " +
                    table.history + " AS h WHERE h." + table.key + " = " + key->text.sqlite +
-                   " AND h._offset < " + a + "._offset)"};
+                   " AND h._offset <= " + a + "._offset)"};
   append_scope(from.scope, left.scope);
   append_scope(from.scope, right.scope);
   from.needs = {table.name};
