@@ -160,15 +160,20 @@ Status JoinOperator::push_right(const ChangeBatch& batch) {
 Status JoinOperator::join_right(const ChangeBatch& batch) {
   touched_.clear();
   found_.clear();
-  for (const Incoming& one : incoming_) {
+  for (std::size_t i = 0; i < incoming_.size(); ++i) {
+    const Incoming& one = incoming_[i];
     const auto pair = [&](std::string_view row, std::int64_t weight) -> Status {
       std::size_t tag = 0;
+      bool counts = true;
       if (counted_) {
         KAPPA_TRY(tag, touch(row));
+        // A list has equal left rows one by one; they have one count of matches.
+        counts = touched_[tag].counted != i;
+        touched_[tag].counted = i;
       }
       KAPPA_CHECK_OK(left_.codec.decode(row, pairs_, 0));
       pairs_.copy(left_columns_, batch, one.row);
-      return end_pair(one.weight * weight, tag, one.weight);
+      return end_pair(one.weight * weight, tag, counts ? one.weight : 0);
     };
     KAPPA_CHECK_OK(left_.state.for_each(one.key, left_times(one.time), pair));
   }

@@ -81,6 +81,7 @@ class JoinOperator final : public Operator {
   struct TouchedLeft {
     StateEntry* entry;
     std::int64_t before;
+    std::size_t counted = SIZE_MAX;  // The last row of the batch that was counted for it.
   };
 
   // Fills incoming_ and, with rows that can have no match, lone_.

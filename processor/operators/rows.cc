@@ -26,7 +26,8 @@ void append_wire(const Vector& vector, std::size_t row, std::string& out) {
   switch (physical_of(type.id)) {
     case Physical::kBool: writer.u8(vector.data<std::uint8_t>()[row]); return;
     case Physical::kInt64: writer.i64(vector.data<std::int64_t>()[row]); return;
-    case Physical::kDouble: writer.fixed(vector.data<double>()[row]); return;
+    // -0 and 0 are one value, as in keys: rows that are equal must have the same bytes.
+    case Physical::kDouble: writer.fixed(vector.data<double>()[row] == 0 ? 0.0 : vector.data<double>()[row]); return;
     case Physical::kInt128: return;  // NUMERIC, above.
     case Physical::kText: writer.sized_text(vector.data<std::string_view>()[row]); return;
   }

@@ -46,6 +46,7 @@ const ScopeColumn* find_column(const Scope& scope, const Name& name, std::string
   for (const ScopeColumn& column : scope.columns) {
     if (!qualifier.empty() && column.qualifier != qualifier) continue;
     if (column.name == name.text) {
+      if (column.first && qualifier.empty()) return &column;
       if (exact == nullptr || exact->qualifier != column.qualifier) ++exacts;
       if (exact == nullptr) exact = &column;
     } else if (!name.quoted && fold(column.name) == name.text) {

@@ -22,6 +22,7 @@ struct ScopeColumn {
   bool hidden = false;       // Not part of *: _offset and kin.
   std::size_t size = 1;      // Nodes of the expression as a tree.
   std::string qualifier;     // The table's alias or name; empty if it has none.
+  bool first = false;        // Of several with its name it is meant where no table is named.
 };
 struct Scope {
   std::string what;   // For messages: stream "hits".

@@ -258,8 +258,20 @@ Expected<Relation> Planner::select(const Query& query) {
     if (window->function == "session") {
       KAPPA_TRY(partition, group_keys(query, items, input, nullptr));
     }
+    // Where the input has windows of its own, theirs are meant by table.name, and this one's by the bare name.
+    std::vector<ScopeColumn> inner;
+    for (const ScopeColumn& column : input.scope.columns) {
+      const bool window_column = column.name == "window_start" || column.name == "window_end";
+      if (window_column && !column.qualifier.empty()) inner.push_back(column);
+    }
     KAPPA_TRY(input,
               windowed(std::move(input), window->function, window->arguments, window->place, std::move(partition)));
+    for (ScopeColumn& column : input.scope.columns) {
+      if (inner.empty() || (column.name != "window_start" && column.name != "window_end")) continue;
+      column.qualifier.clear();
+      column.first = true;
+    }
+    input.scope.columns.insert(input.scope.columns.end(), inner.begin(), inner.end());
   }
   KAPPA_TRY(std::vector<ExpressionPtr> keys, group_keys(query, items, input, window));
 

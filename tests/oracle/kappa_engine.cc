@@ -83,12 +83,17 @@ Status KappaEngine::go_back() {
   return open();
 }
 
-Expected<std::map<std::string, processor::StateDigest>> KappaEngine::digests() {
+Expected<std::map<std::string, State>> KappaEngine::states() {
   close();
-  std::map<std::string, processor::StateDigest> all;
+  std::map<std::string, State> all;
   for (const auto& entry : std::filesystem::directory_iterator(views())) {
     if (!entry.is_directory()) continue;
-    KAPPA_TRY(all[entry.path().filename()], processor::state_digest(entry.path()));
+    State& state = all[entry.path().filename()];
+    KAPPA_CHECK_OK(processor::walk_state(
+        entry.path(), [&](processor::TableId table, std::string_view key, std::string_view value) -> Status {
+          state.emplace(std::pair(std::uint32_t{table}, std::string(key)), value);
+          return {};
+        }));
   }
   return all;
 }

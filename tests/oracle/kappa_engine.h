@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "log/log.h"
@@ -23,6 +24,9 @@ struct Answer {
   std::vector<Cells> rows;
   std::uint64_t applied = 0;
 };
+
+// What LMDB holds of a view: by table and key.
+using State = std::map<std::pair<std::uint32_t, std::string>, std::string>;
 
 struct EngineSettings {
   std::uint32_t commit_interval_ms = 500;
@@ -51,8 +55,8 @@ class KappaEngine {
                                                const std::vector<std::string>& values,
                                                std::optional<std::string_view> key);
   [[nodiscard]] std::uint64_t end() const { return log_->durable_end().value(); }
-  // Closes, and gives the digest of every view's committed state, by the name of its directory.
-  [[nodiscard]] Expected<std::map<std::string, processor::StateDigest>> digests();
+  // Closes, and gives every view's committed state, by the name of its directory.
+  [[nodiscard]] Expected<std::map<std::string, State>> states();
 
  private:
   [[nodiscard]] std::filesystem::path views() const { return directory_ / "views"; }

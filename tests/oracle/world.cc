@@ -25,6 +25,31 @@ struct View {
   bool wrong = false;     // Reported already.
 };
 
+std::string hexadecimal(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : bytes) {
+    text += kDigits[static_cast<unsigned char>(c) >> 4];
+    text += kDigits[static_cast<unsigned char>(c) & 15];
+  }
+  return text;
+}
+
+// The first entries that two states do not have alike.
+std::string state_difference(const State& lived, const State& again) {
+  std::string text;
+  int shown = 0;
+  const auto show = [&](const char* side, const auto& entry, const State& other) {
+    const auto found = other.find(entry.first);
+    if ((found != other.end() && found->second == entry.second) || ++shown > 8) return;
+    text += "  " + std::string(side) + " table " + std::to_string(entry.first.first) + " " +
+            hexadecimal(entry.first.second) + " = " + hexadecimal(entry.second) + "\n";
+  };
+  for (const auto& entry : lived) show("lived:", entry, again);
+  for (const auto& entry : again) show("again:", entry, lived);
+  return text;
+}
+
 class World {
  public:
   World(std::uint64_t seed, std::string save_to, std::string only)
@@ -232,14 +257,14 @@ class World {
       for (const View& view : views_) static_cast<void>(engine.execute("SELECT count(*) FROM " + view.name));
     };
     settle(engine_);
-    const auto lived = engine_.digests();
+    const auto lived = engine_.states();
     if (!lived) {
       problem("reading the states failed: " + to_string(lived.error()));
       return;
     }
     if (!held(engine_.replay(), "replay")) return;
     settle(engine_);
-    same_states(*lived, engine_.digests(), "a replay");
+    same_states(*lived, engine_.states(), "a replay");
     KappaEngine other({10, std::size_t{64} << 20});
     if (!held(other.open(), "opening")) return;
     const std::size_t batch =
@@ -266,31 +291,32 @@ class World {
       }
     }
     settle(other);
-    same_states(*lived, other.digests(), "batches of " + std::to_string(batch));
+    same_states(*lived, other.states(), "batches of " + std::to_string(batch));
   }
 
-  using Digests = std::map<std::string, processor::StateDigest>;
-  void same_states(const Digests& lived, const Expected<Digests>& again, const std::string& how) {
+  using States = std::map<std::string, State>;
+  void same_states(const States& lived, const Expected<States>& again, const std::string& how) {
     if (!again) {
       problem("reading the states failed: " + to_string(again.error()));
       return;
     }
     if (again->size() != lived.size()) problem("another number of states after " + how);
-    std::size_t number = 0;
-    for (const auto& [name, digest] : lived) {
+    for (const auto& [name, state] : lived) {
       const auto found = again->find(name);
       if (found == again->end()) continue;
       ++outcome_.states;
-      if (found->second.hash == digest.hash && found->second.entries == digest.entries) continue;
-      // Directories are named by the offset of the view's definition: the n-th is the n-th view.
-      std::string text = "state " + name + " differs after " + how + ": " + std::to_string(digest.entries) +
-                         " entries at " + std::to_string(digest.applied.value()) + ", then " +
-                         std::to_string(found->second.entries) + " at " +
-                         std::to_string(found->second.applied.value()) + "\n";
+      if (found->second == state) continue;
+      std::string text =
+          "state " + name + " differs after " + how + "\n" + state_difference(state, found->second);
       for (const View& view : views_) {
-        if (name.starts_with(view.directory)) text += view.definition + "\n";
+        if (!name.starts_with(view.directory)) continue;
+        for (const auto& [needed, definition] : definitions_) {
+          if (std::ranges::find(view.query.needs, needed) != view.query.needs.end())
+            text += definition + ";\n";
+        }
+        text += view.definition + "\n";
       }
-      if (++number <= 2) problem(text);
+      if (!problem(text)) return;
     }
   }
 

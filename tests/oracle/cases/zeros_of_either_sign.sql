@@ -1,0 +1,5 @@
+-- approximate: 0 0
+-- sqlite: SELECT k_bool_text(a0.b) AS c0, CAST(a0.g AS REAL) AS c1 FROM (SELECT * FROM s1 WHERE _offset < ?1) AS a0 UNION ALL SELECT upper(a1.op) AS c0, finite(a1.e / a1.d) AS c1 FROM (SELECT *, window_start + 1000000 AS window_end FROM (SELECT *, (ts - ((ts % 500000) + 500000) % 500000) - n * 500000 AS window_start FROM s4, slides WHERE _offset < ?1 AND ts IS NOT NULL) WHERE ts < window_start + 1000000) AS a1 WHERE ((a1.d < a1.e) OR (a1.b OR a1.b))
+CREATE STREAM s1 (k VARCHAR PATH '$.n_k.a.k', g INT, x DOUBLE, d DOUBLE PATH '$.r_d[1]', e DOUBLE, s VARCHAR, b BOOLEAN, ts TIMESTAMP, op VARCHAR) WITH (topic = 't1', event_time = 'ts');
+CREATE STREAM s4 (k TEXT, g INT, x BIGINT PATH '$.n_x.a.x', w BIGINT PATH '$.n_w.a.w', d DOUBLE PATH '$."q d.x"', e DOUBLE, b BOOLEAN, ts TIMESTAMP, y BIGINT, op TEXT) WITH (topic = 't2', event_time = 'ts');
+SELECT (a0.b)::TEXT AS c0, CAST(a0.g AS DOUBLE) AS c1 FROM s1 a0 UNION ALL SELECT upper(a1.op) AS c0, (a1.e / a1.d) AS c1 FROM HOP(s4, ts, INTERVAL '500 milliseconds', INTERVAL '1 seconds') a1 WHERE ((a1.d < a1.e) OR (a1.b OR a1.b));
