@@ -133,6 +133,7 @@ int main(int argc, char** argv) {
               all.problems.size());
   for (const auto& [message, example] : all.refusals) {
     std::printf("refused, but of the dialect: %s\n", example.c_str());
+    ++failures;
   }
   if (all.comparisons < options.comparisons) {
     std::printf("fewer comparisons than the %llu asked for\n",

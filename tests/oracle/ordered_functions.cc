@@ -79,13 +79,7 @@ void first(sqlite3_context* context) {
 }
 void last(sqlite3_context* context) {
   finish(context, [&](std::vector<Item>& all, const Items&) {
-    // By the same order from the other end, where NULL keys do not count as the latest.
-    std::ranges::sort(all, [](const Item& a, const Item& b) {
-      const bool a_null = a.by.index() == 0, b_null = b.by.index() == 0;
-      if (a_null != b_null) return a_null;
-      if (a.by != b.by) return a.by < b.by;
-      return a.offset < b.offset;
-    });
+    sort(all);
     give(context, all.back().value);
   });
 }
