@@ -5,6 +5,7 @@
 #include <random>
 
 #include "tests/processor/sql/sqlite_values.h"
+#include "tests/support/seed.h"
 
 namespace kappa::processor {
 namespace {
@@ -134,7 +135,7 @@ class Trees {
 };
 
 TEST(AgainstSqlite, RandomTrees) {
-  const std::uint64_t seed = std::random_device{}();
+  const std::uint64_t seed = test::new_seed();
   SCOPED_TRACE("seed " + std::to_string(seed));
   Trees trees(seed);
   Sqlite sqlite;

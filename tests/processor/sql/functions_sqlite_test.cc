@@ -4,6 +4,7 @@
 #include <random>
 
 #include "tests/processor/sql/sqlite_values.h"
+#include "tests/support/seed.h"
 
 namespace kappa::processor {
 namespace {
@@ -94,7 +95,7 @@ struct Pair {
 };
 
 void compare(std::initializer_list<Pair> pairs, int rounds) {
-  const std::uint64_t seed = std::random_device{}();
+  const std::uint64_t seed = test::new_seed();
   SCOPED_TRACE("seed " + std::to_string(seed));
   Arguments arguments(seed);
   Sqlite sqlite;
@@ -221,7 +222,7 @@ TEST(AgainstSqlite, Text) {
 
 // Positions of LIKE's wildcards decide; long texts over two letters reach every branch.
 TEST(AgainstSqlite, LikeOverTwoLetters) {
-  const std::uint64_t seed = std::random_device{}();
+  const std::uint64_t seed = test::new_seed();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
   Sqlite sqlite;

@@ -8,6 +8,7 @@
 
 #include "processor/vector/functions.h"
 #include "tests/processor/sql/sql_fixture.h"
+#include "tests/support/seed.h"
 
 namespace kappa::processor {
 namespace {
@@ -52,7 +53,7 @@ std::string literal(const Value& value) {
 }
 
 TEST(Evaluate, VectorsEqualConstantsRowByRow) {
-  const std::uint64_t seed = std::random_device{}();
+  const std::uint64_t seed = test::new_seed();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
   MemoryCatalog catalog;

@@ -324,6 +324,48 @@ TEST(Scalars, LiteralsAndSpellings) {
               {"1 <> 2 AND 1 != 2", "true"}});
 }
 
+TEST(Scalars, EverySpellingOfATypeIsAColumn) {
+  MemoryCatalog catalog;
+  const std::pair<const char*, Type> spellings[] = {{"BOOLEAN", kBooleanType},
+                                                    {"BOOL", kBooleanType},
+                                                    {"BIGINT", kBigintType},
+                                                    {"INT", kBigintType},
+                                                    {"integer", kBigintType},
+                                                    {"SMALLINT", kBigintType},
+                                                    {"DOUBLE", kDoubleType},
+                                                    {"DOUBLE PRECISION", kDoubleType},
+                                                    {"FLOAT", kDoubleType},
+                                                    {"REAL", kDoubleType},
+                                                    {"NUMERIC(10,2)", {TypeId::kNumeric, 10, 2}},
+                                                    {"DECIMAL(5)", {TypeId::kNumeric, 5, 0}},
+                                                    {"NUMERIC", {TypeId::kNumeric, 38, 9}},
+                                                    {"TEXT", kTextType},
+                                                    {"VARCHAR", kTextType},
+                                                    {"VARCHAR(10)", kTextType},
+                                                    {"CHAR(3)", kTextType},
+                                                    {"CHARACTER VARYING(9)", kTextType},
+                                                    {"STRING", kTextType},
+                                                    {"TIMESTAMP", kTimestampType},
+                                                    {"TIMESTAMP(3)", kTimestampType},
+                                                    {"TIMESTAMP(3) WITH LOCAL TIME ZONE", kTimestampType},
+                                                    {"TIMESTAMP WITHOUT TIME ZONE", kTimestampType},
+                                                    {"TIMESTAMP WITH TIME ZONE", kTimestampType},
+                                                    {"TIMESTAMP_LTZ(3)", kTimestampType},
+                                                    {"TIMESTAMPTZ", kTimestampType},
+                                                    {"JSON", kJsonType},
+                                                    {"JSONB", kJsonType}};
+  std::string columns;
+  for (std::size_t i = 0; i < std::size(spellings); ++i) {
+    columns += (i > 0 ? ", c" : "c") + std::to_string(i) + " " + spellings[i].first;
+  }
+  catalog.run("CREATE STREAM t (" + columns + ")");
+  const auto stream = catalog.stream("t");
+  ASSERT_NE(stream, nullptr);
+  for (std::size_t i = 0; i < std::size(spellings); ++i) {
+    EXPECT_EQ(stream->columns.at(i).type, spellings[i].second) << spellings[i].first;
+  }
+}
+
 TEST(Scalars, TypedLiteralsThatAreNoneAreErrors) {
   const MemoryCatalog catalog;
   for (const char* sql : {"SELECT DATE '2023-02-29'", "SELECT BIGINT 'x'", "SELECT BOOLEAN 'maybe'",
