@@ -162,7 +162,7 @@ Status Feeder::push_part(Input& input, Receiver& receiver) {
   }
   input.selection.clear();
   for (; input.pushed < input.next; ++input.pushed) input.selection.push_back(input.row(input.pushed));
-  ChangeBatch part;
+  ChangeBatch& part = input.part;
   part.arena = whole.arena;
   if (rows * kCopyShare >= whole.count) {
     part.count = whole.count;
@@ -170,6 +170,8 @@ Status Feeder::push_part(Input& input, Receiver& receiver) {
     part.selection = &input.selection;
     return receiver.push(input.head, part);
   }
+  part.selection = nullptr;
+  part.columns.clear();
   input.copies.resize(whole.columns.size());
   for (std::size_t i = 0; i < whole.columns.size(); ++i) {
     copy_vector(*whole.columns[i], input.selection, input.copies[i]);

@@ -76,6 +76,7 @@ class Feeder {
     std::size_t size = 0;
     Selection selection;  // Of a cut.
     std::vector<Vector> copies;
+    ChangeBatch part;
     [[nodiscard]] std::uint32_t row(std::size_t i) const {
       return chunk->changes.selection != nullptr ? (*chunk->changes.selection)[i] : static_cast<std::uint32_t>(i);
     }

@@ -1,5 +1,5 @@
-// Goal: after a power cut a view is its batch query over the events that were recovered. Method: an
-// engine with a view runs on a log that is recorded (tests/log/sim); for crash images spread over the
+// Goal: after a power cut a view is its batch query over the events that were recovered, of one topic or of
+// several. Method: an engine with views runs on a log that is recorded (tests/log/sim); for crash images spread over the
 // recording the log is recovered, and an engine on it must answer from the view, from the stream and by
 // counting: with no view state at all, with the state as it was at the end (which then knows of more
 // events than the log has), and with that state after new events took the place of the lost ones.
@@ -20,19 +20,30 @@ using namespace log::sim;
 
 constexpr std::uint64_t kPages = 5;
 constexpr const char* kQuery = "SELECT page, count(*) AS n FROM hits GROUP BY page";
+constexpr const char* kJoin =
+    "SELECT h.page, count(*) AS n FROM hits h JOIN marks m ON m.page = h.page GROUP BY h.page";
 
 // Every event is the only one of its number; the page follows from it.
 std::string hit(std::uint64_t i) {
   return R"({"page":"p)" + std::to_string(i % kPages) + R"(","n":)" + std::to_string(i) + R"(,"fill":")" +
          std::string(150 + i % 90, 'f') + "\"}";
 }
+// How many of the first `count`, more than `page`, are of the page.
+std::uint64_t of_page(std::uint64_t count, std::uint64_t page) { return (count - page + kPages - 1) / kPages; }
 // What the view must hold over the first `count` events.
 Lines counted(std::uint64_t count) {
   Lines lines;
   for (std::uint64_t page = 0; page < kPages; ++page)
     if (page < count)
-      lines.push_back("p" + std::to_string(page) + "|" +
-                      std::to_string((count - page + kPages - 1) / kPages));
+      lines.push_back("p" + std::to_string(page) + "|" + std::to_string(of_page(count, page)));
+  return lines;
+}
+
+// What the join must hold over so many hits and marks.
+Lines joined(std::uint64_t hits, std::uint64_t marks) {
+  Lines lines;
+  for (std::uint64_t page = 0; page < std::min({kPages, hits, marks}); ++page)
+    lines.push_back("p" + std::to_string(page) + "|" + std::to_string(of_page(hits, page) * of_page(marks, page)));
   return lines;
 }
 
@@ -64,6 +75,15 @@ class CrashViews : public EngineFixture {
     for (std::uint64_t i = from; i < to; ++i) values.push_back(hit(i));
     append("hits", values, 3);
   }
+  void append_marks(std::uint64_t from, std::uint64_t to) {
+    std::vector<std::string> values;
+    for (std::uint64_t i = from; i < to; ++i) values.push_back(R"({"page":"p)" + std::to_string(i % kPages) + "\"}");
+    append("marks", values, 1);
+  }
+  std::uint64_t events_of(std::string_view topic) {
+    const auto info = log_->find_topic(topic);
+    return info ? info->next_sequence.value() : 0;
+  }
 
   // Recovers the image, compares; adds what was lost, with other events in its place, and compares again.
   bool check(const Tree& image, const std::filesystem::path& views) {
@@ -80,13 +100,22 @@ class CrashViews : public EngineFixture {
     const auto known = engine_->views();
     const bool has_view =
         std::any_of(known.begin(), known.end(), [](const auto& v) { return v.name == "by_page"; });
-    const auto topic = log_->find_topic("hits");
-    const std::uint64_t count = topic ? topic->next_sequence.value() : 0;
+    const std::uint64_t count = events_of("hits");
+    const std::uint64_t marks = events_of("marks");
     if (has_view) {
       EXPECT_EQ(lines("SELECT * FROM by_page ORDER BY page"), counted(count));
       EXPECT_EQ(lines(std::string(kQuery) + " ORDER BY page"), counted(count));
+      const bool has_join =
+          std::any_of(known.begin(), known.end(), [](const auto& v) { return v.name == "marked"; });
+      if (has_join) {
+        EXPECT_EQ(lines("SELECT * FROM marked ORDER BY page"), joined(count, marks));
+      }
       append_hits(count, count + 8);
+      append_marks(marks, marks + 3);
       EXPECT_EQ(lines("SELECT * FROM by_page ORDER BY page"), counted(count + 8));
+      if (has_join) {
+        EXPECT_EQ(lines("SELECT * FROM marked ORDER BY page"), joined(count + 8, marks + 3));
+      }
     } else {
       EXPECT_EQ(count, 0u) << "the view was there before the first event";
     }
@@ -102,8 +131,14 @@ TEST_F(CrashViews, AreTheBatchQueryOverWhatWasRecovered) {
   ASSERT_FALSE(HasFatalFailure());
   run("CREATE STREAM hits (page TEXT, n BIGINT)");
   run(std::string("CREATE MATERIALIZED VIEW by_page AS ") + kQuery);
-  for (std::uint64_t i = 0; i < 90; i += 6) append_hits(i, i + 6);
+  run("CREATE STREAM marks (page TEXT)");
+  run(std::string("CREATE MATERIALIZED VIEW marked AS ") + kJoin);
+  for (std::uint64_t i = 0; i < 90; i += 6) {
+    append_hits(i, i + 6);
+    append_marks(i / 3, i / 3 + 2);
+  }
   EXPECT_EQ(lines("SELECT * FROM by_page ORDER BY page"), counted(90));
+  EXPECT_EQ(lines("SELECT * FROM marked ORDER BY page"), joined(90, 30));
   close();
 
   const std::vector<Operation> operations = recording.operations();
