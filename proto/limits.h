@@ -34,6 +34,9 @@ inline constexpr std::size_t kSqlNestingMax = 200;
 inline constexpr std::size_t kColumnsMax = 1'024;
 inline constexpr std::size_t kJoinsMax = 32;  // In one FROM.
 inline constexpr std::size_t kJsonDepthMax = 512;
+// The elements of one string_agg or array_agg, with what orders them and 12 bytes each; above it the value is
+// NULL. Every batch that touches a list may write it anew.
+inline constexpr std::size_t kAggregateListBytesMax = std::size_t{64} << 10;
 
 static_assert(kEventBytesMax * 2 <= kBatchBytesMax);
 static_assert(kBatchBytesMax + (std::size_t{64} << 10) <= kFrameBytesMax);

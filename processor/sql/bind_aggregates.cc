@@ -163,6 +163,9 @@ Status ExpressionBinder::bind_aggregate_arguments(const Node& node, const Aggreg
       return fail_at(node.place, ErrorCode::kInvalid, 2005,
                      node.function + "(DISTINCT x ORDER BY ...) orders by x or not at all");
     }
+    if (aggregate.order_by.empty() && argument->type.id != TypeId::kJson) {
+      aggregate.order_by.push_back({argument, false, false});
+    }
     return {};
   }
   for (const ExpressionPtr& tie : scope_.tie_break) aggregate.order_by.push_back({tie, false, false});

@@ -102,6 +102,9 @@ using AggregateFactory = std::unique_ptr<AggregateFunction> (*)(const AggregateC
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_variance(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_percentile(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_choice(const AggregateContext& context);
+[[nodiscard]] std::unique_ptr<AggregateFunction> make_list(const AggregateContext& context);
+[[nodiscard]] std::unique_ptr<AggregateFunction> make_approx_count_distinct(const AggregateContext& context);
+[[nodiscard]] std::unique_ptr<AggregateFunction> make_approx_quantile(const AggregateContext& context);
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_boolean(const AggregateContext& context);
 // `inner` over each distinct argument once.
 [[nodiscard]] std::unique_ptr<AggregateFunction> make_distinct(const AggregateContext& context,

@@ -38,6 +38,17 @@ std::optional<Type> boolean_of_boolean(Type argument) {
   if (argument.id == TypeId::kBoolean) return argument;
   return std::nullopt;
 }
+std::optional<Type> bigint_if_ordered(Type argument) {
+  if (argument.id == TypeId::kJson) return std::nullopt;
+  return kBigintType;
+}
+std::optional<Type> text_of_text(Type argument) {
+  if (argument.id == TypeId::kText) return argument;
+  return std::nullopt;
+}
+std::optional<Type> json_of_any(Type) {
+  return kJsonType;
+}
 std::optional<Type> double_of_number(Type argument) {
   if (is_number(argument)) return kDoubleType;
   return std::nullopt;
@@ -50,6 +61,9 @@ constexpr std::string_view kChoiceKeeps =
     "taken back";
 constexpr std::string_view kPercentileKeeps =
     "percentiles: one entry a distinct value and group, grows with the number of distinct values";
+
+constexpr std::string_view kListKeeps =
+    "string_agg and array_agg: up to 64 KiB a group, and every row where rows are taken back";
 
 constexpr std::array kAggregates{
     AggregateKind{"count", make_count, bigint_of_any, Form::kValue, Distinct::kAround, "", ""},
@@ -71,6 +85,12 @@ constexpr std::array kAggregates{
                   Distinct::kRefused, "", kPercentileKeeps},
     AggregateKind{"bool_and", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
     AggregateKind{"bool_or", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
+    AggregateKind{"string_agg", make_list, text_of_text, Form::kWithDelimiter, Distinct::kOwn, "", kListKeeps},
+    AggregateKind{"array_agg", make_list, json_of_any, Form::kOrdered, Distinct::kOwn, "", kListKeeps},
+    AggregateKind{"approx_count_distinct", make_approx_count_distinct, bigint_if_ordered, Form::kValue,
+                  Distinct::kSame, "count(DISTINCT x) can", "approx_count_distinct: at most 12 KiB a group"},
+    AggregateKind{"approx_quantile", make_approx_quantile, double_of_number, Form::kWithFraction,
+                  Distinct::kRefused, "", "approx_quantile: 12 bytes for each bucket of values within 1.6 percent"},
 };
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kAliases{{

@@ -65,6 +65,22 @@ inline void add_percentiles(std::vector<Aggregate>& all) {
   add("percentile_cont", kInt, 0.1, false, col(columns, kFlag));
 }
 
+inline void add_lists(std::vector<Aggregate>& all) {
+  const std::vector<Column> columns = source_columns();
+  const SortKey by_id{col(columns, kId), false, false};
+  const SortKey by_time{col(columns, kTime), true, true};
+  const Value comma = Value::text(", ");
+  all.push_back(ordered(aggregate("string_agg", col(columns, kText)), {by_id}, {comma}));
+  all.push_back(ordered(aggregate("string_agg", col(columns, kText), false, col(columns, kFlag)), {by_time, by_id},
+                        {Value::text("")}));
+  all.push_back(ordered(aggregate("string_agg", col(columns, kText), true),
+                        {SortKey{col(columns, kText), true, true}}, {comma}));
+  for (const Col c : {kInt, kReal, kDec, kText, kTime, kFlag})
+    all.push_back(ordered(aggregate("array_agg", col(columns, c)), {by_time, by_id}));
+  all.push_back(ordered(aggregate("array_agg", col(columns, kKeyInt)), {}));
+  all.push_back(ordered(aggregate("array_agg", col(columns, kInt), true), {SortKey{col(columns, kInt), false, false}}));
+}
+
 // Every aggregate over every type that it takes, plain, with FILTER and with DISTINCT.
 inline std::vector<Aggregate> all_aggregates() {
   const std::vector<Column> columns = source_columns();
@@ -98,6 +114,11 @@ inline std::vector<Aggregate> all_aggregates() {
   all.push_back(aggregate("count", col(columns, kInt), true, call("is null", {flag})));
   add_choices(all);
   add_percentiles(all);
+  add_lists(all);
+  for (const Col c : {kInt, kReal, kDec}) {
+    for (const double p : {0.0, 0.5, 0.99})
+      all.push_back(ordered(aggregate("approx_quantile", col(columns, c)), {}, {Value::real(p)}));
+  }
   return all;
 }
 

@@ -226,7 +226,9 @@ inline PlanPtr join_plan(PlanPtr left, PlanPtr right, Join join) {
   return plan;
 }
 inline Type aggregate_type(const std::string& function, const ExpressionPtr& argument) {
-  if (function == "count") return kBigintType;
+  if (function == "count" || function == "approx_count_distinct") return kBigintType;
+  if (function == "array_agg") return kJsonType;
+  if (function == "approx_quantile") return kDoubleType;
   if (function == "avg" || function.starts_with("var_") || function.starts_with("stddev_")) return kDoubleType;
   if (function == "sum") {
     if (argument->type.id == TypeId::kBigint) return kHugeintType;

@@ -103,7 +103,10 @@ void expect_merged(InputKind input, const std::vector<Aggregate>& aggregates, st
 }
 
 TEST(Merge, EqualsOneGroupOverAllRows) {
-  expect_merged(InputKind::kAppendOnly, all_aggregates(), test::new_seed());
+  std::vector<Aggregate> aggregates = all_aggregates();
+  for (const Col c : {kInt, kText, kReal})
+    aggregates.push_back(aggregate("approx_count_distinct", col(source_columns(), c)));
+  expect_merged(InputKind::kAppendOnly, aggregates, test::new_seed());
 }
 
 TEST(Merge, SumsMergeWhereRowsAreTakenBack) {

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "processor/sql/plan.h"
+#include "processor/state/key_encoding.h"
 #include "processor/sql/plan_properties.h"
 #include "processor/vector/evaluate.h"
+#include "proto/limits.h"
 #include "proto/value.h"
 #include "tests/processor/operators/change_source.h"
 
@@ -134,6 +136,58 @@ inline Value reference_percentile(const Aggregate& a, std::vector<Value> values)
   return Value::real(quotient(low * 100 + (high - low) * (place % 100), 100 * unit_of(values[0].type().id)));
 }
 
+// Of all elements: 12 bytes, those of the order and the value, and the delimiter.
+inline std::size_t list_cost(const Aggregate& a, const std::vector<Row>& rows, const std::vector<Column>& columns) {
+  std::vector<std::string> keys;
+  for (const Row& row : rows) {
+    if (a.filter && !is_true(evaluate_row(a.filter, row, columns))) continue;
+    std::string& key = keys.emplace_back();
+    for (const SortKey& by : a.order_by) append_key(evaluate_row(by.expression, row, columns), key);
+    const Value value = evaluate_row(a.arguments[0], row, columns);
+    append_key(value, key);
+    if (value.is_null() && a.function == "string_agg") keys.pop_back();
+  }
+  std::ranges::sort(keys);
+  if (a.distinct) keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  std::size_t cost = 0;
+  for (const std::string& key : keys)
+    cost += 12 + key.size() + (a.parameters.empty() ? 0 : a.parameters[0].as_text().size());
+  return cost;
+}
+
+// NULL where the elements cost more than the bound.
+inline Value reference_list(const Aggregate& a, const std::vector<Row>& rows, const std::vector<Column>& columns) {
+  std::vector<Value> values = ordered_values(a, rows, columns);
+  const bool json = a.function == "array_agg";
+  if (!json) std::erase_if(values, [](const Value& v) { return v.is_null(); });
+  if (a.distinct) values.erase(std::unique(values.begin(), values.end()), values.end());
+  if (values.empty() || list_cost(a, rows, columns) > limits::kAggregateListBytesMax) return Value::null(a.type);
+  std::string text = json ? "[" : "";
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) text += json ? "," : a.parameters[0].as_text();
+    if (json)
+      append_json(values[i], text);
+    else
+      text += values[i].as_text();
+  }
+  return json ? Value::json(text + "]") : Value::text(text);
+}
+
+// The middle of the 64th of a power of two that the true value is in.
+inline Value reference_quantile(const Aggregate& a, const std::vector<Value>& values) {
+  if (values.empty()) return Value::null(a.type);
+  const auto hundredths = static_cast<std::size_t>(std::lround(a.parameters[0].as_double() * 100));
+  const Value& v = values[hundredths * (values.size() - 1) / 100];
+  const double x = v.type().id == TypeId::kDouble    ? v.as_double()
+                   : v.type().id == TypeId::kNumeric ? static_cast<double>(v.as_int128()) / 10'000
+                                                     : static_cast<double>(v.as_int64());
+  if (x == 0) return Value::real(0);
+  int exponent = 0;
+  const double part = std::frexp(std::fabs(x), &exponent) * 2 - 1;  // In 0..1.
+  const double middle = std::ldexp(1 + (std::floor(part * 64) + 0.5) / 64, exponent - 1);
+  return Value::real(x < 0 ? -middle : middle);
+}
+
 inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& rows,
                                  const std::vector<Column>& columns) {
   if (a.function == "first" || a.function == "last" || a.function.starts_with("arg_")) {
@@ -141,6 +195,7 @@ inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& row
     if (chosen.empty()) return Value::null(a.type);
     return a.function == "last" ? chosen.back() : chosen.front();
   }
+  if (a.function == "array_agg" || a.function == "string_agg") return reference_list(a, rows, columns);
   std::vector<Value> values;
   std::int64_t count = 0;
   for (const Row& row : rows) {
@@ -162,6 +217,7 @@ inline Value reference_aggregate(const Aggregate& a, const std::vector<Row>& row
   if (a.function.starts_with("percentile")) return reference_percentile(a, values);
   if (a.function.starts_with("var_") || a.function.starts_with("stddev_"))
     return reference_variance(a, values);
+  if (a.function == "approx_quantile") return reference_quantile(a, values);
   if (a.function == "bool_and") return values.front();  // FALSE is the least.
   if (a.function == "bool_or") return values.back();
   // Exact in integers: doubles in units of 2^-20.
