@@ -14,7 +14,8 @@ namespace kappa::processor {
 namespace {
 
 std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "the sketch of a group is damaged", "the view is rebuilt from the log");
+  return fail(ErrorCode::kCorrupt, 3301, "the sketch of a group is damaged",
+              "the view is rebuilt from the log");
 }
 
 class ApproxCountDistinct final : public AggregateFunction {
@@ -40,7 +41,8 @@ class ApproxCountDistinct final : public AggregateFunction {
 
   [[nodiscard]] bool mergeable() const override { return true; }
   [[nodiscard]] Status merge(EntryValue& into, std::string_view from) const override {
-    const auto both = hyperloglog::merged(layout().variable(into, number()), layout().variable(from, number()));
+    const auto both =
+        hyperloglog::merged(layout().variable(into, number()), layout().variable(from, number()));
     if (!both) return damaged();
     layout().set_variable(into, number(), *both);
     return {};

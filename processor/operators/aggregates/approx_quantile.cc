@@ -1,4 +1,5 @@
-// approx_quantile(x, p): a DDSketch (ddsketch.h) of the values as doubles; the one at p (n - 1), rounded down.
+// approx_quantile(x, p): a DDSketch (ddsketch.h) of the values as doubles; the one at p (n - 1), rounded
+// down.
 //
 //   u32 length | i64 values | variable: the sketch; empty: no value
 #include "processor/operators/aggregates/aggregate.h"
@@ -9,7 +10,8 @@ namespace kappa::processor {
 namespace {
 
 std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "the sketch of a group is damaged", "the view is rebuilt from the log");
+  return fail(ErrorCode::kCorrupt, 3301, "the sketch of a group is damaged",
+              "the view is rebuilt from the log");
 }
 
 class ApproxQuantile final : public AggregateFunction {

@@ -30,7 +30,8 @@ std::int32_t bucket_of(double x) {
 
 double middle_of(std::int32_t bucket) {
   if (bucket == 0) return 0;
-  const auto low = static_cast<std::uint64_t>(bucket < 0 ? -static_cast<std::int64_t>(bucket) : bucket) << kDropped;
+  const auto low = static_cast<std::uint64_t>(bucket < 0 ? -static_cast<std::int64_t>(bucket) : bucket)
+                   << kDropped;
   const auto middle = std::bit_cast<double>(low | std::uint64_t{1} << (kDropped - 1));
   return bucket < 0 ? -middle : middle;
 }

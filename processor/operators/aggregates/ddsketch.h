@@ -1,13 +1,15 @@
-// Quantiles with a bounded relative error, from how many values lie in each of buckets that grow with the value
-// (C. Masson, J. Rim, H. Lee: "DDSketch", VLDB 2019). The buckets are those of its bitwise linear mapping: the
-// sign, the exponent and the first 6 bits of the mantissa of a double, so that they need no logarithm and are the
-// same on every machine. The middle of a bucket is within 1/128 = 0.79 percent of all values in it. Counts add
-// up exactly: values can be taken back. No bucket is ever joined with another, which would forget.
+// Quantiles with a bounded relative error, from how many values lie in each of buckets that grow with the
+// value (C. Masson, J. Rim, H. Lee: "DDSketch", VLDB 2019). The buckets are those of its bitwise linear
+// mapping: the sign, the exponent and the first 6 bits of the mantissa of a double, so that they need no
+// logarithm and are the same on every machine. The middle of a bucket is within 1/128 = 0.79 percent of all
+// values in it. Counts add up exactly: values can be taken back. No bucket is ever joined with another, which
+// would forget.
 //
-// Zero and what is nearer to it than the least normal double share bucket 0; of negative values it is negative.
+// Zero and what is nearer to it than the least normal double share bucket 0; of negative values it is
+// negative.
 //
-// Bytes, a function of the bag of values alone: i32 bucket | i64 count, ascending, no count zero; little-endian.
-// Pure functions.
+// Bytes, a function of the bag of values alone: i32 bucket | i64 count, ascending, no count zero;
+// little-endian. Pure functions.
 #pragma once
 
 #include <cstdint>

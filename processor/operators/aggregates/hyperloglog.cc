@@ -40,7 +40,8 @@ void store_dense(char* sketch, std::size_t place, std::uint32_t rank) {
 std::optional<Registers> unpack(std::string_view sketch) {
   Registers registers(kRegisters, 0);
   if (sketch.size() == kDenseBytes) {
-    for (std::size_t i = 0; i < kRegisters; ++i) registers[i] = static_cast<std::uint8_t>(load_dense(sketch.data(), i));
+    for (std::size_t i = 0; i < kRegisters; ++i)
+      registers[i] = static_cast<std::uint8_t>(load_dense(sketch.data(), i));
   } else {
     if (sketch.size() % 3 != 0 || sketch.size() > kSparseMax * 3) return std::nullopt;
     for (std::size_t at = 0; at < sketch.size(); at += 3) {
@@ -54,7 +55,8 @@ std::optional<Registers> unpack(std::string_view sketch) {
 }
 
 std::string pack(const Registers& registers) {
-  const auto used = static_cast<std::size_t>(std::ranges::count_if(registers, [](std::uint8_t r) { return r != 0; }));
+  const auto used =
+      static_cast<std::size_t>(std::ranges::count_if(registers, [](std::uint8_t r) { return r != 0; }));
   const bool dense = used > kSparseMax;
   std::string sketch(dense ? kDenseBytes : used * 3, '\0');
   std::size_t at = 0;

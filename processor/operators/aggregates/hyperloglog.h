@@ -1,15 +1,16 @@
 // How many different values there are, from the greatest rank of their hashes in each of 2^14 registers
-// (P. Flajolet, E. Fusy, O. Gandouet, F. Meunier: "HyperLogLog", 2007; 64-bit hashes as in S. Heule, M. Nunkesser,
-// A. Hall: "HyperLogLog in Practice", 2013; the estimator is that of O. Ertl: "New cardinality estimation
-// algorithms for HyperLogLog sketches", 2017, which needs no tables and no thresholds). The standard error is
-// 1.04 / sqrt(2^14) = 0.81 percent.
+// (P. Flajolet, E. Fusy, O. Gandouet, F. Meunier: "HyperLogLog", 2007; 64-bit hashes as in S. Heule, M.
+// Nunkesser, A. Hall: "HyperLogLog in Practice", 2013; the estimator is that of O. Ertl: "New cardinality
+// estimation algorithms for HyperLogLog sketches", 2017, which needs no tables and no thresholds). The
+// standard error is 1.04 / sqrt(2^14) = 0.81 percent.
 //
-// A hash: the register is its low 14 bits, the rank is 1 + the zeros below the first one of the 50 others (51 if
-// there is none).
+// A hash: the register is its low 14 bits, the rank is 1 + the zeros below the first one of the 50 others (51
+// if there is none).
 //
 // Bytes, a function of the set of values alone:
 //   sparse   3 bytes for each register that is not zero, ascending: rank | register << 6, little-endian
-//   dense    6 bits a register, low bits first: 12,288 bytes; from 4,096 registers on, where sparse is no shorter
+//   dense    6 bits a register, low bits first: 12,288 bytes; from 4,096 registers on, where sparse is no
+//   shorter
 // Pure functions.
 #pragma once
 

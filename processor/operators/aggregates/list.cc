@@ -1,11 +1,11 @@
-// string_agg and array_agg: the elements of a group in order (element_list.h), up to kAggregateListBytesMax of
-// them; above it the value is NULL, because a part of a list would look like a list.
+// string_agg and array_agg: the elements of a group in order (element_list.h), up to kAggregateListBytesMax
+// of them; above it the value is NULL, because a part of a list would look like a list.
 //
 //   u32 length | i64 elements | i64 bytes they cost | u32 where the last one begins | variable: the list
 //
-// On append-only input a list that is over its bound will never come back: elements and bytes are -1, nothing else
-// is kept. Where rows are taken back, a side table holds every element, elements and bytes are exact, and the list
-// is read from there again when it is back within the bound. The list is empty while it is over.
+// On append-only input a list that is over its bound will never come back: elements and bytes are -1, nothing
+// else is kept. Where rows are taken back, a side table holds every element, elements and bytes are exact,
+// and the list is read from there again when it is back within the bound. The list is empty while it is over.
 #include <algorithm>
 
 #include "processor/operators/aggregates/element_list.h"
@@ -20,7 +20,8 @@ namespace {
 using element_list::Element;
 
 std::unexpected<Error> damaged() {
-  return fail(ErrorCode::kCorrupt, 3301, "the list of a group is damaged", "the view is rebuilt from the log");
+  return fail(ErrorCode::kCorrupt, 3301, "the list of a group is damaged",
+              "the view is rebuilt from the log");
 }
 
 class List final : public AggregateFunction {
@@ -151,7 +152,8 @@ class List final : public AggregateFunction {
     }
     const std::string_view list = layout().variable(group, number());
     std::string longer;
-    std::string_view last = list.substr(std::min<std::size_t>(load_raw<std::uint32_t>(block(group) + kLast), list.size()));
+    std::string_view last =
+        list.substr(std::min<std::size_t>(load_raw<std::uint32_t>(block(group) + kLast), list.size()));
     const auto held = element_list::take(last);
     if (!held || held->key < elements.front().key) {
       longer = list;  // Log order: all of them come behind what there is.

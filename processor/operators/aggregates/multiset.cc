@@ -39,6 +39,16 @@ void MultisetTable::begin_batch(std::size_t rows) {
   }
 }
 
+Status MultisetTable::look_up() {
+  views_.clear();
+  for (std::size_t i = 0, begin = 0; i < ends_.size(); begin = ends_[i++])
+    views_.push_back(std::string_view(keys_).substr(begin, ends_[i] - begin));
+  found_.resize(views_.size());
+  KAPPA_CHECK_OK(store_->entries(table_, views_, found_));
+  for (std::size_t i = 0; i < found_.size(); ++i) entries_[looked_up_[i]] = found_[i];
+  return {};
+}
+
 void MultisetTable::update(std::size_t slot, const AggregateRows& rows) {
   std::vector<Step>& steps = slots_[slot].steps;
   steps.resize(rows.rows.size());

@@ -10,6 +10,7 @@
 // zero are members. Of the processor thread.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -42,17 +43,22 @@ class MultisetTable {
   [[nodiscard]] Status prepare(std::size_t slot, const AggregateRows& rows, Append&& append_value) {
     // The owner of slot 0 is asked first in each batch.
     if (slot == 0) begin_batch(rows.group_of.size());
+    keys_.clear();
+    ends_.clear();
+    looked_up_.clear();
     for (const std::uint32_t row : rows.rows) {
       if (seen_in_[row] == batch_) continue;
       seen_in_[row] = batch_;
-      key_.assign(rows.group(row).key);
-      if (!append_value(row, key_)) {
-        entries_[row] = nullptr;
+      entries_[row] = nullptr;
+      keys_ += rows.group(row).key;
+      if (!append_value(row, keys_)) {
+        keys_.resize(ends_.empty() ? 0 : ends_.back());
         continue;
       }
-      KAPPA_TRY(entries_[row], store_->entry(table_, key_));
+      ends_.push_back(keys_.size());
+      looked_up_.push_back(row);
     }
-    return {};
+    return look_up();
   }
 
   // How often a value was in its group before a row and after it.
@@ -101,6 +107,8 @@ class MultisetTable {
     std::vector<Step> steps;
   };
   void begin_batch(std::size_t rows);
+  // The entries of looked_up_, at once.
+  [[nodiscard]] Status look_up();
   void add_counted(std::size_t slot, Step& step, std::int64_t weight);
   void add_seen(std::size_t slot, Step& step);
 
@@ -112,7 +120,12 @@ class MultisetTable {
   std::vector<StateEntry*> entries_;
   std::vector<std::uint32_t> seen_in_;  // The batch in which the entry was looked up.
   std::uint32_t batch_ = 0;
-  std::string key_;
+  // Of the look-up at hand: keys end to end.
+  std::string keys_;
+  std::vector<std::size_t> ends_;
+  std::vector<std::uint32_t> looked_up_;
+  std::vector<std::string_view> views_;
+  std::vector<StateEntry*> found_;
 };
 
 // The tables of one operator's aggregates.

@@ -85,12 +85,14 @@ constexpr std::array kAggregates{
                   Distinct::kRefused, "", kPercentileKeeps},
     AggregateKind{"bool_and", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
     AggregateKind{"bool_or", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
-    AggregateKind{"string_agg", make_list, text_of_text, Form::kWithDelimiter, Distinct::kOwn, "", kListKeeps},
+    AggregateKind{"string_agg", make_list, text_of_text, Form::kWithDelimiter, Distinct::kOwn, "",
+                  kListKeeps},
     AggregateKind{"array_agg", make_list, json_of_any, Form::kOrdered, Distinct::kOwn, "", kListKeeps},
     AggregateKind{"approx_count_distinct", make_approx_count_distinct, bigint_if_ordered, Form::kValue,
                   Distinct::kSame, "count(DISTINCT x) can", "approx_count_distinct: at most 12 KiB a group"},
     AggregateKind{"approx_quantile", make_approx_quantile, double_of_number, Form::kWithFraction,
-                  Distinct::kRefused, "", "approx_quantile: 12 bytes for each bucket of values within 1.6 percent"},
+                  Distinct::kRefused, "",
+                  "approx_quantile: 12 bytes for each bucket of values within 1.6 percent"},
 };
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kAliases{{

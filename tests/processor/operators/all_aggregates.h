@@ -71,14 +71,15 @@ inline void add_lists(std::vector<Aggregate>& all) {
   const SortKey by_time{col(columns, kTime), true, true};
   const Value comma = Value::text(", ");
   all.push_back(ordered(aggregate("string_agg", col(columns, kText)), {by_id}, {comma}));
-  all.push_back(ordered(aggregate("string_agg", col(columns, kText), false, col(columns, kFlag)), {by_time, by_id},
-                        {Value::text("")}));
+  all.push_back(ordered(aggregate("string_agg", col(columns, kText), false, col(columns, kFlag)),
+                        {by_time, by_id}, {Value::text("")}));
   all.push_back(ordered(aggregate("string_agg", col(columns, kText), true),
                         {SortKey{col(columns, kText), true, true}}, {comma}));
   for (const Col c : {kInt, kReal, kDec, kText, kTime, kFlag})
     all.push_back(ordered(aggregate("array_agg", col(columns, c)), {by_time, by_id}));
   all.push_back(ordered(aggregate("array_agg", col(columns, kKeyInt)), {}));
-  all.push_back(ordered(aggregate("array_agg", col(columns, kInt), true), {SortKey{col(columns, kInt), false, false}}));
+  all.push_back(
+      ordered(aggregate("array_agg", col(columns, kInt), true), {SortKey{col(columns, kInt), false, false}}));
 }
 
 // Every aggregate over every type that it takes, plain, with FILTER and with DISTINCT.

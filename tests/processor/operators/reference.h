@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "processor/sql/plan.h"
-#include "processor/state/key_encoding.h"
 #include "processor/sql/plan_properties.h"
+#include "processor/state/key_encoding.h"
 #include "processor/vector/evaluate.h"
 #include "proto/limits.h"
 #include "proto/value.h"
@@ -137,7 +137,8 @@ inline Value reference_percentile(const Aggregate& a, std::vector<Value> values)
 }
 
 // Of all elements: 12 bytes, those of the order and the value, and the delimiter.
-inline std::size_t list_cost(const Aggregate& a, const std::vector<Row>& rows, const std::vector<Column>& columns) {
+inline std::size_t list_cost(const Aggregate& a, const std::vector<Row>& rows,
+                             const std::vector<Column>& columns) {
   std::vector<std::string> keys;
   for (const Row& row : rows) {
     if (a.filter && !is_true(evaluate_row(a.filter, row, columns))) continue;
@@ -156,12 +157,14 @@ inline std::size_t list_cost(const Aggregate& a, const std::vector<Row>& rows, c
 }
 
 // NULL where the elements cost more than the bound.
-inline Value reference_list(const Aggregate& a, const std::vector<Row>& rows, const std::vector<Column>& columns) {
+inline Value reference_list(const Aggregate& a, const std::vector<Row>& rows,
+                            const std::vector<Column>& columns) {
   std::vector<Value> values = ordered_values(a, rows, columns);
   const bool json = a.function == "array_agg";
   if (!json) std::erase_if(values, [](const Value& v) { return v.is_null(); });
   if (a.distinct) values.erase(std::unique(values.begin(), values.end()), values.end());
-  if (values.empty() || list_cost(a, rows, columns) > limits::kAggregateListBytesMax) return Value::null(a.type);
+  if (values.empty() || list_cost(a, rows, columns) > limits::kAggregateListBytesMax)
+    return Value::null(a.type);
   std::string text = json ? "[" : "";
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (i > 0) text += json ? "," : a.parameters[0].as_text();

@@ -56,6 +56,14 @@ TEST_F(Aggregates, BindToArgumentsOrderAndParameters) {
        "percentile_cont(1) WITHIN GROUP (ORDER BY ms DESC) DOUBLE"},
       {"percentile_cont(1 - 0.75) WITHIN GROUP (ORDER BY ms) FILTER (WHERE ok)",
        "percentile_cont(0.25) WITHIN GROUP (ORDER BY ms) FILTER (WHERE ok) DOUBLE"},
+      {"string_agg(page, ', ')", "string_agg(page, ', ' ORDER BY _offset) TEXT"},
+      {"string_agg(page, ', ' ORDER BY ts DESC)", "string_agg(page, ', ' ORDER BY ts DESC, _offset) TEXT"},
+      {"string_agg(DISTINCT page, '')", "string_agg(DISTINCT page, '' ORDER BY page) TEXT"},
+      {"array_agg(tag)", "array_agg(tag ORDER BY _offset) JSON"},
+      {"array_agg(DISTINCT ms ORDER BY ms DESC)", "array_agg(DISTINCT ms ORDER BY ms DESC) JSON"},
+      {"approx_count_distinct(page)", "approx_count_distinct(page) BIGINT"},
+      {"approx_count_distinct(DISTINCT page)", "approx_count_distinct(page) BIGINT"},
+      {"approx_quantile(price, 0.99)", "approx_quantile(price, 0.99) DOUBLE"},
       {"first(NULL)", "first(NULL ORDER BY _offset) TEXT"},
       {"stddev_pop(NULL)", "stddev_pop(NULL) DOUBLE"},
   };
@@ -95,6 +103,12 @@ TEST_F(Aggregates, WrongCallsAreRefusedWithAdvice) {
       {"latest_by_offset(ms ORDER BY ts)", 2005, "order of its own"},
       {"first(ms ORDER BY ts) WITHIN GROUP (ORDER BY ms)", 2001, "WITHIN GROUP"},
       {"lower(page ORDER BY page)", 2005, "not an aggregate"},
+      {"string_agg(page)", 2002, "delimiter"},
+      {"string_agg(ms, ',')", 2002, "string_agg does not take BIGINT"},
+      {"string_agg(page, page)", 2005, "must be a constant"},
+      {"array_agg(DISTINCT ms ORDER BY ts)", 2005, "orders by x"},
+      {"approx_count_distinct(tag)", 2002, "does not take JSON"},
+      {"approx_quantile(ms)", 2002, "approx_quantile(x, p)"},
       {"first(max(ms))", 2005, "an aggregate"},
   };
   for (const Refusal& c : cases) {
@@ -104,6 +118,18 @@ TEST_F(Aggregates, WrongCallsAreRefusedWithAdvice) {
     EXPECT_TRUE(error.place.has_value()) << sql;
     EXPECT_NE(to_string(error).find(c.text), std::string::npos) << sql << "\n" << to_string(error);
   }
+}
+
+TEST_F(Aggregates, WhatCannotTakeRowsBackIsRefusedInViewsWhereTheyAre) {
+  const std::string call =
+      "SELECT approx_count_distinct(n) AS d FROM (SELECT page, count(*) AS n FROM hits GROUP BY page) q";
+  const Error error = error_of("CREATE VIEW v AS " + call, catalog_);
+  EXPECT_EQ(error.number, 2005);
+  ASSERT_TRUE(error.place.has_value());
+  EXPECT_EQ(error.place->column, 25U);
+  EXPECT_NE(to_string(error).find("count(DISTINCT x)"), std::string::npos);
+  EXPECT_TRUE(compile(call, catalog_));  // A query sees groups once they are whole.
+  EXPECT_TRUE(compile("CREATE VIEW v AS SELECT approx_count_distinct(ms) AS d FROM hits", catalog_));
 }
 
 }  // namespace
