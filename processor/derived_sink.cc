@@ -9,15 +9,33 @@
 namespace kappa::processor {
 namespace {
 
-constexpr std::string_view kWindowStart = "window_start";
-constexpr std::string_view kWindowEnd = "window_end";
 constexpr std::string_view kOffset = "_offset";
 
-// The aggregate whose groups the rows are, if only filters and projections lie above it.
-const Plan* aggregate_of(const Plan& root) {
-  const Plan* at = &root;
-  while (at->kind == PlanKind::kFilter || at->kind == PlanKind::kProject) at = at->input.get();
-  return at->kind == PlanKind::kAggregate ? at : nullptr;
+// The column of the aggregate's output that a column of the root is, if only filters and projections lie between.
+struct Origin {
+  const Plan* aggregate = nullptr;
+  std::size_t column = 0;
+};
+std::optional<Origin> origin_of(const Plan& root, std::size_t column) {
+  for (const Plan* at = &root;; at = at->input.get()) {
+    if (at->kind == PlanKind::kAggregate) return Origin{at, column};
+    if (at->kind == PlanKind::kProject) {
+      const Expression& expression = *at->expressions[column];
+      if (expression.kind != ExpressionKind::kColumn) return std::nullopt;
+      column = expression.column;
+    } else if (at->kind != PlanKind::kFilter) {
+      return std::nullopt;
+    }
+  }
+}
+
+// What a column is of the window that the row's group is.
+enum class WindowPart { kNone, kStart, kEnd };
+WindowPart part_of(const std::optional<Origin>& origin) {
+  if (!origin || !origin->aggregate->window_key) return WindowPart::kNone;
+  const WindowKey& key = *origin->aggregate->window_key;
+  if (origin->column == key.start) return WindowPart::kStart;
+  return key.end && origin->column == *key.end ? WindowPart::kEnd : WindowPart::kNone;
 }
 
 }  // namespace
@@ -25,27 +43,19 @@ const Plan* aggregate_of(const Plan& root) {
 DerivedSink::DerivedSink(const ViewPlan& plan, const StreamDefinition& stream, Give give)
     : plan_(plan), give_(std::move(give)) {
   const std::vector<Column>& columns = plan.root->output;
-  const Plan* const aggregate = aggregate_of(*plan.root);
-  const WindowKey* const window =
-      aggregate != nullptr && aggregate->window_key ? &*aggregate->window_key : nullptr;
-  if (stream.event_time) time_column_ = stream.event_time;
-  for (std::size_t i = 0; i < plan.key_columns.size(); ++i) {
-    const std::size_t column = plan.key_columns[i];
-    const std::string& name = columns[column].name;
-    const bool starts = window != nullptr && i == window->start;
-    const bool ends = (window != nullptr && window->end && i == *window->end) || name == kWindowEnd;
-    if (!stream.event_time && columns[column].type.id == TypeId::kTimestamp) {
-      if (ends) {
-        time_column_ = column;
-        time_shift_micros_ = 0;
-      } else if (starts && !window->end && !time_column_) {
-        time_column_ = column;
-        time_shift_micros_ = window->size_micros;
-      }
-    }
-    if (name == kOffset) {
+  time_column_ = stream.event_time;
+  for (std::size_t column = 0; column < columns.size() && !stream.event_time; ++column) {
+    const auto origin = origin_of(*plan.root, column);
+    const WindowPart part = part_of(origin);
+    if (part == WindowPart::kNone || (part == WindowPart::kStart && origin->aggregate->window_key->end)) continue;
+    if (time_column_ && part == WindowPart::kStart) continue;
+    time_column_ = column;
+    time_shift_micros_ = part == WindowPart::kStart ? origin->aggregate->window_key->size_micros : 0;
+  }
+  for (const std::size_t column : plan.key_columns) {
+    if (columns[column].name == kOffset) {
       if (granularity_of(plan) == Granularity::kChunk) offset_column_ = column;
-    } else if (!starts && !ends && name != kWindowStart) {
+    } else if (part_of(origin_of(*plan.root, column)) == WindowPart::kNone) {
       text_key_.push_back(column);
     }
   }

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "processor/derived_writer.h"
+#include "tests/log/forwarding_files.h"
 #include "tests/processor/engine/derived_model.h"
 #include "tests/processor/engine/engine_fixture.h"
 #include "tests/support/seed.h"
@@ -120,6 +121,56 @@ TEST_F(Derived, AnOlderStateWritesNothingTwice) {
   model.take(*log_, "auth");
   EXPECT_EQ(written("alerts"), model.alerts());
   EXPECT_EQ(written("changes"), model.changes());
+}
+
+// A disk whose free space is a number.
+class Room final : public log::ForwardingFiles {
+ public:
+  Expected<log::DiskSpace> disk_space(const std::filesystem::path&) override {
+    return log::DiskSpace{free.load(), std::uint64_t{1} << 40};
+  }
+  std::atomic<std::uint64_t> free{std::uint64_t{1} << 39};
+};
+
+TEST_F(Derived, AFullLogMakesItWaitAndNothingIsLost) {
+  Room room;
+  close();
+  log_options_.files = &room;
+  log_options_.segment_bytes = limits::kSegmentBytesMin;
+  log_options_.disk_reserve_bytes = 1'000'000;
+  open();
+  run(kAuth);
+  run(kAlerts);
+  run(kChanges);
+  run(kPassed);
+  run("CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM auth");
+  engine_.reset();
+  std::mt19937_64 random(11);
+  const auto events = random_auth(random, 3000);
+  append("auth", events, 50);
+  const Offset end = log_->durable_end();
+  room.free = 999'999;
+  open_engine();
+  until([&] { return status("changes").state == "full" && status("passed").state == "full"; });
+  EXPECT_NE(status("changes").error.find("K3004"), std::string::npos) << status("changes").error;
+  // Others are not kept waiting.
+  until([&] { return status("n").applied >= end; });
+  // A restart while it is full.
+  engine_.reset();
+  open_engine();
+  until([&] { return status("changes").state == "full"; });
+  EXPECT_EQ(status("changes").rebuilt, "");
+  room.free = std::uint64_t{1} << 39;
+  settle();
+  AuthModel model;
+  model.take(*log_, "auth");
+  EXPECT_EQ(written("alerts"), model.alerts());
+  EXPECT_EQ(written("changes"), model.changes());
+  EXPECT_EQ(written("passed"), model.passed());
+  EXPECT_EQ(status("changes").state, "live");
+  close();
+  log_options_.files = nullptr;
+  open();
 }
 
 // The stored count of events tells, not the producer table, which forgets who has not written for long.
