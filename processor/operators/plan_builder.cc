@@ -6,6 +6,7 @@
 #include "processor/operators/hop.h"
 #include "processor/operators/join.h"
 #include "processor/operators/session.h"
+#include "processor/operators/session_aggregate.h"
 #include "processor/operators/top_k.h"
 #include "processor/operators/union.h"
 
@@ -52,6 +53,14 @@ Status PlanBuilder::build(const Plan& plan, Operator& out) {
     case PlanKind::kFilter: return add(std::make_unique<FilterOperator>(plan.predicate), *plan.input, out);
     case PlanKind::kProject: return add(std::make_unique<ProjectOperator>(plan.expressions), *plan.input, out);
     case PlanKind::kAggregate: {
+      if (folds_sessions(plan)) return build_session_aggregate(plan, out);
+      if (plan.emit_on_close && plan.input->kind == PlanKind::kWindow &&
+          plan.input->window.kind == Window::Kind::kSession) {
+        // The rows of a session that was closed would have to be forgotten below the groups.
+        return fail(ErrorCode::kUnsupported, 2008, "EMIT ON WINDOW CLOSE of these sessions is not in this version",
+                    "group by the session and its partition only, with aggregates that keep one value a group, over "
+                    "rows that are never taken back");
+      }
       AggregateOperator::Options options;
       KAPPA_TRY(options.table, new_table());
       options.gives_changes = !setting_.aggregates_at_end;
@@ -110,6 +119,24 @@ Status PlanBuilder::build_join(const Plan& plan, Operator& out) {
   const JoinOperator::Forms forms{form(*plan.input, left, plan.join.left_keys),
                                   form(*plan.right, right, plan.join.right_keys)};
   return add_join(std::make_unique<JoinOperator>(plan, forms, store_, tables), plan, out);
+}
+
+bool PlanBuilder::folds_sessions(const Plan& plan) const {
+  if (setting_.aggregates_at_end) return false;
+  if (plan.kind != PlanKind::kAggregate || plan.input->kind != PlanKind::kWindow) return false;
+  if (!SessionAggregateOperator::fits(plan, properties(*plan.input->input).append_only)) return false;
+  TableId none = 0;
+  const auto aggregates = AggregateSet::make(plan, InputKind::kAppendOnly, nullptr, none);
+  return aggregates && (*aggregates)->mergeable();
+}
+
+Status PlanBuilder::build_session_aggregate(const Plan& plan, Operator& out) {
+  SessionAggregateOperator::Tables tables;
+  KAPPA_TRY(tables.sessions, new_table());
+  KAPPA_TRY(tables.expiry, new_table());
+  KAPPA_TRY(auto aggregates, AggregateSet::make(plan, InputKind::kAppendOnly, &store_, next_table_));
+  auto made = std::make_unique<SessionAggregateOperator>(plan, std::move(aggregates), store_, tables);
+  return add(std::move(made), *plan.input->input, out);
 }
 
 Status PlanBuilder::build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options) {

@@ -26,6 +26,9 @@ class PlanBuilder {
   // An aggregate that ends a view: its groups are read from `table`, it gives nothing.
   [[nodiscard]] Status build_last_aggregate(const Plan& plan, TableId table, std::uint64_t& row_count);
 
+  // Whether an aggregate over sessions keeps sessions instead of rows, and ends in rows then.
+  [[nodiscard]] bool folds_sessions(const Plan& plan) const;
+
   [[nodiscard]] PlanProperties properties(const Plan& plan) const { return properties_of(plan, setting_); }
   [[nodiscard]] InputKind kind(const Plan& plan) const {
     return properties(plan).append_only ? InputKind::kAppendOnly : InputKind::kRetracting;
@@ -41,6 +44,7 @@ class PlanBuilder {
   template <class T>
   [[nodiscard]] Status add(std::unique_ptr<T> made, const Plan& input, Operator& out);
   [[nodiscard]] Status build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options);
+  [[nodiscard]] Status build_session_aggregate(const Plan& plan, Operator& out);
   [[nodiscard]] Status build_join(const Plan& plan, Operator& out);
   [[nodiscard]] Expected<TableId> new_table();
 

@@ -4,6 +4,7 @@
 // Method: random sources against brute force (running_view.h).
 #include <gtest/gtest.h>
 
+#include "processor/operators/plan_builder.h"
 #include "tests/processor/operators/running_view.h"
 
 namespace kappa::processor {
@@ -76,6 +77,18 @@ TEST(Session, GroupsBySession) {
       }
     }
   }
+}
+
+// The small form is for rows that stay, groups that are exactly the sessions, and states that merge.
+TEST(Session, FoldedWhereItCanBe) {
+  const auto store = make_memory_state();
+  Dataflow flow;
+  const PlanBuilder appends(flow, *store, {});
+  const PlanBuilder retracts(flow, *store, {.scans_take_back = true});
+  EXPECT_TRUE(appends.folds_sessions(*grouped(kSecond, mergeable, false)));
+  EXPECT_FALSE(retracts.folds_sessions(*grouped(kSecond, mergeable, false)));
+  EXPECT_FALSE(appends.folds_sessions(*grouped(kSecond, mergeable, true)));
+  EXPECT_FALSE(appends.folds_sessions(*grouped(kSecond, with_side_tables, false)));
 }
 
 TEST(Session, ChangesOfGroupsGoOn) {

@@ -191,5 +191,77 @@ TEST(EmitOnClose, EachWindowOnceAndLateRowsCounted) {
   EXPECT_EQ(*late_rows(*store), late);
 }
 
+// Sessions of a partition as a person would keep them, one event at a time.
+TEST(EmitOnClose, SessionsEndOnce) {
+  constexpr std::int64_t kGap = 2 * kSecond;
+  Window window;
+  window.kind = Window::Kind::kSession;
+  window.time = col(source_columns(), kTime);
+  window.gap_micros = kGap;
+  window.partition = {col(source_columns(), kKeyInt)};
+  const PlanPtr windows = window_plan(scan_plan(), window);
+  auto groups = std::make_shared<Plan>(*aggregate_plan(
+      windows,
+      {col(windows->output, kKeyInt), col(windows->output, kColumnCount), col(windows->output, kColumnCount + 1)},
+      {aggregate("count", nullptr), aggregate("max", col(windows->output, kId))}));
+  groups->window_key = WindowKey{1, 2, 0, 0};
+  groups->emit_on_close = true;
+  ViewPlan plan = view_of(groups, {0, 1, 2});
+  plan.emit = ViewPlan::Emit::kOnWindowClose;
+  const auto store = make_memory_state();
+  std::uint64_t row_count = 0;
+  CollectingSink sink;
+  auto built = build_view(plan, InputKind::kAppendOnly, *store, row_count, &sink);
+  ASSERT_TRUE(built);
+  struct Open {
+    Value key;
+    std::int64_t first, last, count, id;
+  };
+  std::vector<Open> open;
+  std::vector<Row> expected;
+  std::uint64_t late = 0;
+  std::int64_t closed = INT64_MIN;
+  MovingSource source(new_seed(), false);
+  for (int i = 0; i < 800; ++i) {
+    const Change change = source.next();
+    ASSERT_TRUE(push_changes(*built->flow.heads()[0].in, {change}, source.random()));
+    if (!change.row[kTime].is_null()) {
+      const std::int64_t at = change.row[kTime].as_int64();
+      Open merged{change.row[kKeyInt], at, at, 1, change.row[kId].as_int64()};
+      std::vector<Open> others;
+      for (const Open& one : open) {
+        if (one.key != merged.key || one.first - at > kGap || at - one.last > kGap) {
+          others.push_back(one);
+          continue;
+        }
+        merged = {one.key, std::min(merged.first, one.first), std::max(merged.last, one.last),
+                  merged.count + one.count, std::max(merged.id, one.id)};
+      }
+      if (merged.last + kGap <= closed) {
+        ++late;
+      } else {
+        open = std::move(others);
+        open.push_back(merged);
+      }
+    }
+    ASSERT_TRUE(built->flow.advance(source.watermark()));
+    closed = source.watermark();
+    std::erase_if(open, [&](const Open& one) {
+      if (one.last + kGap > closed) return false;
+      expected.push_back({one.key, Value::timestamp(one.first), Value::timestamp(one.last + kGap),
+                          Value::bigint(one.count), Value::bigint(one.id)});
+      return true;
+    });
+    ASSERT_EQ(sink.rows.size(), expected.size());
+  }
+  std::ranges::sort(expected, RowLess{});
+  std::ranges::sort(sink.rows, RowLess{});
+  expect_same(sink.rows, expected);
+  EXPECT_GT(late, 0U);
+  store->begin_publish();
+  store->end_publish({});
+  EXPECT_EQ(*late_rows(*store), late);
+}
+
 }  // namespace
 }  // namespace kappa::processor
