@@ -162,9 +162,10 @@ Expected<Relation> Planner::from(const Query& query) {
   }
   for (const JoinSyntax& join : query.from->joins) {
     // What a table was is not in its rows: the log is replayed.
-    as_it_was_ = join.asof || join.table.system_time;
+    const bool outside = as_it_was_;
+    as_it_was_ = outside || join.asof || join.table.system_time;
     auto looked_up = table(join.table);
-    as_it_was_ = false;
+    as_it_was_ = outside;
     KAPPA_TRY(Relation right, std::move(looked_up));
     KAPPA_TRY(left, joined(std::move(left), std::move(right), join));
   }

@@ -43,6 +43,11 @@ const std::vector<Both>& queries() {
       {"SELECT a.id, p.name FROM orders a JOIN people p FOR SYSTEM_TIME AS OF a._offset ON p.uid = a.usr",
        "SELECT a.id, u.name FROM {orders} a JOIN {users} u ON u.o = (SELECT max(o) FROM {users} w WHERE w.uid = a.usr AND "
        "w.o < a.o) WHERE u.op IS NOT 'D'"},
+      {"SELECT a.id, t.name FROM orders a JOIN (SELECT name, count(*) AS n FROM people GROUP BY name) t FOR SYSTEM_TIME AS OF "
+       "a._offset ON t.n = a.usr",
+       "SELECT a.id, g.name FROM {orders} a JOIN (SELECT DISTINCT name FROM {users}) g ON a.usr > 0 AND a.usr = (SELECT "
+       "count(*) FROM {users} u WHERE u.name = g.name AND u.op IS NOT 'D' AND u.o = (SELECT max(o) FROM {users} w WHERE "
+       "w.uid = u.uid AND w.o < a.o))"},
       {"SELECT n, count(*) AS c FROM v2 GROUP BY n",
        "SELECT n, count(*) FROM (" + kOrdersByName + ") GROUP BY n",
        false},
