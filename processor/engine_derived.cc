@@ -58,7 +58,7 @@ Status EngineImpl::check_derived(const CreateStream& statement) const {
   }
   if (const auto topic = log_.find_topic(definition.topic); topic && topic->next_sequence.value() > 0) {
     return refuse("topic \"" + definition.topic + "\" has events already, which would be taken for the stream's",
-                  "write to another topic: WITH (topic = '...')");
+                  "write to another topic: WITH (topic = '...'); or DROP TOPIC begins this one anew");
   }
   return {};
 }

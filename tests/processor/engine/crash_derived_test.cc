@@ -63,7 +63,9 @@ class CrashDerived : public EngineFixture {
         close();
         return false;
       }
-      if (state_fits) EXPECT_EQ(found->rebuilt, "") << name << " was committed ahead of what it wrote";
+      if (state_fits) {
+        EXPECT_EQ(found->rebuilt, "") << name << " was committed ahead of what it wrote";
+      }
     }
     settle();
     compare();

@@ -234,6 +234,13 @@ TEST_F(Derived, ADroppedStreamLeavesItsEventsAndItsTopicIsNotTakenAgain) {
   run("CREATE STREAM changes WITH (topic = 'changes2') AS SELECT card, count(*) AS n FROM auth GROUP BY card EMIT CHANGES");
   EXPECT_EQ(lines("SELECT * FROM changes"), Lines{"a|1"});
   EXPECT_EQ(written("changes2").size(), 1U);
+  // A topic that is dropped begins anew.
+  run("DROP STREAM changes");
+  run("DROP TOPIC changes");
+  run(kChanges);
+  append("auth", {R"({"card":"a","ts":1})"});
+  settle();
+  EXPECT_EQ(written("changes").size(), 2U);
 }
 
 TEST_F(Derived, CyclesAreRefused) {
