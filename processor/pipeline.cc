@@ -346,7 +346,14 @@ bool Pipeline::feed(Group& group, Offset limit) {
     if (!moved) {
       spdlog::error("the log cannot be read at offset {}: {}", group.position().value(), to_string(moved.error()));
       for (const auto& view : group.views) {
-        const auto lost = view->lost(log_, view->applied());
+        auto lost = view->lost(log_, view->applied());
+        if (!lost && moved.error().number == 3010) {
+          // Retention is removing it at this moment; the log's start says so only after that.
+          lost = Error{ErrorCode::kNotFound, 2017,
+                       "view \"" + view->entry().name + "\" cannot be rebuilt before the log's start: " +
+                           moved.error().message,
+                       "DROP it and CREATE it again: it is then made from what the log still has", 0, {}};
+        }
         view->mark_failed(lost ? *lost : moved.error());
       }
       failed = true;

@@ -28,8 +28,12 @@ class DataflowRun final : public QueryRun {
       sort_ = &ends_.add<SortOperator>(*root, memory_bytes_max_, *output_);  // Rows reach it on finish().
       end_ = sort_;
     }
+    // What is looked up as it was has to be there when its time comes, not at the end.
+    ViewPlan whole;
+    whole.root = plan_;
+    const bool at_end = granularity_of(whole) == Granularity::kChunk;
     PlanBuilder builder(flow_, *state_,
-                        {.scans_take_back = input == InputKind::kRetracting, .aggregates_at_end = true});
+                        {.scans_take_back = input == InputKind::kRetracting, .aggregates_at_end = at_end});
     Operator* into = end_;
     if (builder.kind(*plan_) == InputKind::kRetracting) {
       // A row that was given cannot be taken back, so all of them wait for the end.

@@ -62,10 +62,10 @@ class GroupLayout {
     const std::size_t at = variable_offset(value, aggregate);
     const std::size_t old = load_raw<std::uint32_t>(length);
     store_raw(length, static_cast<std::uint32_t>(bytes.size()));
-    if (old == bytes.size())
-      std::memcpy(value.data() + at, bytes.data(), old);
-    else
+    if (old != bytes.size())
       value.replace(at, old, bytes);
+    else if (old != 0)
+      std::memcpy(value.data() + at, bytes.data(), old);
   }
 
  private:
