@@ -179,8 +179,8 @@ EventSource::Json EventSource::random_value(Nature nature) {
                                               Nature::kText};
       // Small integers stay small: the grammar relies on it.
       static const std::vector<Nature> small{Nature::kKey, Nature::kQuarter, Nature::kFlag, Nature::kText};
-      const bool bounded = nature == Nature::kGroup || nature == Nature::kSmall ||
-                           nature == Nature::kPart || nature == Nature::kQuarter;
+      const bool bounded = nature == Nature::kGroup || nature == Nature::kSmall || nature == Nature::kPart ||
+                           nature == Nature::kQuarter;
       return usual_value(random_.pick(bounded ? small : others));
     }
     default: return usual_value(nature);
