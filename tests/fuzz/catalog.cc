@@ -1,6 +1,8 @@
 // See catalog.h.
 #include "tests/fuzz/catalog.h"
 
+#include <map>
+
 #include "proto/check.h"
 
 namespace kappa::fuzz {
