@@ -74,6 +74,7 @@ SessionAggregateOperator::SessionAggregateOperator(const Plan& aggregate, std::u
   for (const Aggregate& one : aggregate.aggregates) {
     Input& input = inputs_.emplace_back();
     for (const ExpressionPtr& argument : one.arguments) input.arguments.emplace_back(argument);
+    for (const SortKey& key : one.order_by) input.order.emplace_back(key.expression);
     if (one.filter) input.filter.emplace(one.filter);
   }
   if (aggregate.emit_on_close) expiry_.emplace(aggregate, store, tables.expiry, table_);
@@ -136,11 +137,14 @@ Status SessionAggregateOperator::aggregate(const ChangeBatch& batch) {
     if (input.filter) input.filter->filter(timed, input.rows);
     input.values.clear();
     for (ExpressionEvaluator& argument : input.arguments) input.values.push_back(&argument.evaluate(timed));
+    input.order_values.clear();
+    for (ExpressionEvaluator& key : input.order) input.order_values.push_back(&key.evaluate(timed));
     AggregateRows view;
     view.rows = input.filter ? input.rows : rows_;
     view.group_of = group_of_;
     view.groups = groups_;
     view.arguments = input.values;
+    view.order = input.order_values;
     view.weights = batch.weights;
     KAPPA_CHECK_OK((*aggregates_)[i].prepare(view));
     KAPPA_CHECK_OK((*aggregates_)[i].update(view));

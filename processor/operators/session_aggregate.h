@@ -43,6 +43,8 @@ class SessionAggregateOperator final : public Operator {
  private:
   struct Input {
     std::vector<ExpressionEvaluator> arguments;
+    std::vector<ExpressionEvaluator> order;
+    std::vector<const Vector*> order_values;  // Of the batch at hand.
     std::optional<ExpressionEvaluator> filter;
     std::vector<const Vector*> values;
     Selection rows;
