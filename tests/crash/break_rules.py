@@ -16,12 +16,11 @@ not fit the source any more."""
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import mutations  # noqa: E402
 
 # name, what is broken, [(file, old text, new text)]. The old text must be there exactly once.
 RULES = [
@@ -138,35 +137,6 @@ RULES = [
 ]
 
 
-def apply(work, edits):
-    """Edits the copy. What must be put back: [(path, content)]; None if a text is not there once."""
-    before = []
-    for name, old, new in edits:
-        path = os.path.join(work, name)
-        with open(path) as file:
-            content = file.read()
-        if content.count(old) != 1:
-            print(f"{name}: this text is there {content.count(old)} times, not once:\n{old}")
-            restore(before)
-            return None
-        before.append((path, content))
-        with open(path, "w") as file:
-            file.write(content.replace(old, new))
-    return before
-
-
-def restore(before):
-    for path, content in reversed(before):
-        with open(path, "w") as file:
-            file.write(content)
-
-
-def build(work, jobs):
-    done = subprocess.run(["ninja", "-C", os.path.join(work, "build"), f"-j{jobs}", "crash_enumerator", "log_tests"],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return None if done.returncode == 0 else done.stdout[-3000:]
-
-
 def first_failure(work):
     """The first test that fails; None if all pass."""
     for program, extra in (("crash_enumerator", []), ("log_tests", [])):
@@ -188,71 +158,13 @@ def first_failure(work):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rules", nargs="*")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--work", help="directory of the copy; kept")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--skip-unbroken", action="store_true", help="do not run the unbroken copy first")
-    arguments = parser.parse_args()
-    if arguments.list:
-        for name, text, _ in RULES:
-            print(f"{name:32} {text}")
-        return 0
-    unknown = set(arguments.rules) - {rule[0] for rule in RULES}
-    if unknown:
-        print("no such rule:", ", ".join(sorted(unknown)))
-        return 2
-    work = arguments.work or tempfile.mkdtemp(prefix="kappa-rules-")
-    os.makedirs(work, exist_ok=True)
-    try:
-        files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                               stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
-        for name in files:
-            source, target = os.path.join(ROOT, name), os.path.join(work, name)
-            if not name or not os.path.isfile(source):
-                continue
-            with open(source, "rb") as file:
-                content = file.read()
-            # Untouched files keep their time, so that only what changed is built.
-            if os.path.exists(target):
-                with open(target, "rb") as file:
-                    if file.read() == content:
-                        continue
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as file:
-                file.write(content)
-        # Warnings are not errors here: a broken rule may leave something unused.
-        environment = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR="1")
-        subprocess.run(["cmake", "-S", work, "-B", os.path.join(work, "build"), "-G", "Ninja",
-                        "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS=-O2 -Wno-error"], check=True,
-                       stdout=subprocess.DEVNULL, env=environment)
-        os.environ.update(environment)
-        failures = 0
-        if not arguments.skip_unbroken:
-            problem = build(work, arguments.jobs) or first_failure(work)
-            print(f"{'(nothing broken)':32} {problem or 'passes'}", flush=True)
-            failures += problem is not None
-        for name, _, edits in RULES:
-            if arguments.rules and name not in arguments.rules:
-                continue
-            before = apply(work, edits)
-            if before is None:
-                return 2
-            try:
-                problem = build(work, arguments.jobs)
-                if problem:
-                    print(f"{name:32} DOES NOT BUILD\n{problem}", flush=True)
-                    failures += 1
-                    continue
-                noticed = first_failure(work)
-                print(f"{name:32} {noticed or 'MISSED'}", flush=True)
-                failures += noticed is None
-            finally:
-                restore(before)
-        return 1 if failures else 0
-    finally:
-        if not arguments.work:
-            shutil.rmtree(work, ignore_errors=True)
+    mutations.add_arguments(parser)
+
+    def check(work):
+        failed = first_failure(work)
+        return failed is not None, failed or ""
+
+    return mutations.run(parser.parse_args(), RULES, ["crash_enumerator", "log_tests"], check)
 
 
 if __name__ == "__main__":

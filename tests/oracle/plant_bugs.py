@@ -16,12 +16,11 @@ any more."""
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import mutations  # noqa: E402
 
 # name, what is wrong, [(file, old text, new text)]. The old text must be there exactly once.
 BUGS = [
@@ -71,35 +70,6 @@ BUGS = [
 ]
 
 
-def apply(work, edits):
-    """Makes the edits; what to give back, or None if one does not fit."""
-    before = []
-    for name, old, new in edits:
-        path = os.path.join(work, name)
-        with open(path, encoding="utf-8") as file:
-            content = file.read()
-        if content.count(old) != 1:
-            print(f"{name}: the text to replace is there {content.count(old)} times:\n{old}", flush=True)
-            restore(before)
-            return None
-        before.append((path, content))
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(content.replace(old, new))
-    return before
-
-
-def restore(before):
-    for path, content in reversed(before):
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(content)
-
-
-def build(work, jobs):
-    done = subprocess.run(["ninja", "-C", os.path.join(work, "build"), f"-j{jobs}", "oracle"],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return None if done.returncode == 0 else done.stdout[-3000:]
-
-
 def run(work, seconds, seed):
     """(problems, comparisons, the first line of the first problem)."""
     command = [os.path.join(work, "build", "tests", "oracle", "oracle"), "--seconds", str(seconds), "--seed", str(seed),
@@ -118,75 +88,16 @@ def run(work, seconds, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bugs", nargs="*")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--work", help="directory of the copy; kept")
-    parser.add_argument("--jobs", type=int, default=2)
+    mutations.add_arguments(parser)
     parser.add_argument("--seconds", type=int, default=60, help="for each bug")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--skip-sound", action="store_true", help="do not run the sound copy first")
     arguments = parser.parse_args()
-    if arguments.list:
-        for name, text, _ in BUGS:
-            print(f"{name:28} {text}")
-        return 0
-    unknown = set(arguments.bugs) - {bug[0] for bug in BUGS}
-    if unknown:
-        print("no such bug:", ", ".join(sorted(unknown)))
-        return 2
-    work = arguments.work or tempfile.mkdtemp(prefix="kappa-bugs-")
-    os.makedirs(work, exist_ok=True)
-    try:
-        files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                               stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
-        for name in files:
-            source, target = os.path.join(ROOT, name), os.path.join(work, name)
-            if not name or not os.path.isfile(source):
-                continue
-            with open(source, "rb") as file:
-                content = file.read()
-            # Files that are the same keep their time, so that only what changed is built.
-            if os.path.exists(target):
-                with open(target, "rb") as file:
-                    if file.read() == content:
-                        continue
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as file:
-                file.write(content)
-        # Warnings are not errors here: a bug may leave something unused.
-        environment = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR="1")
-        subprocess.run(["cmake", "-S", work, "-B", os.path.join(work, "build"), "-G", "Ninja",
-                        "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS=-O2 -Wno-error"], check=True,
-                       stdout=subprocess.DEVNULL, env=environment)
-        os.environ.update(environment)
-        failures = 0
-        if not arguments.skip_sound:
-            problem = build(work, arguments.jobs)
-            problems, comparisons, first = (1, 0, problem) if problem else run(work, arguments.seconds, arguments.seed)
-            print(f"{'(no bug)':28} {first if problems else f'passes {comparisons} comparisons'}", flush=True)
-            failures += problems > 0
-        for name, _, edits in BUGS:
-            if arguments.bugs and name not in arguments.bugs:
-                continue
-            before = apply(work, edits)
-            if before is None:
-                return 2
-            try:
-                problem = build(work, arguments.jobs)
-                if problem:
-                    print(f"{name:28} DOES NOT BUILD\n{problem}", flush=True)
-                    failures += 1
-                    continue
-                problems, comparisons, first = run(work, arguments.seconds, arguments.seed)
-                verdict = f"caught within {comparisons} comparisons: {first}" if problems else f"MISSED in {comparisons} comparisons"
-                print(f"{name:28} {verdict}", flush=True)
-                failures += not problems
-            finally:
-                restore(before)
-        return 1 if failures else 0
-    finally:
-        if not arguments.work:
-            shutil.rmtree(work, ignore_errors=True)
+
+    def check(work):
+        problems, comparisons, first = run(work, arguments.seconds, arguments.seed)
+        return problems > 0, f"{comparisons} comparisons {first}"
+
+    return mutations.run(arguments, BUGS, ["oracle"], check)
 
 
 if __name__ == "__main__":
