@@ -15,9 +15,17 @@ namespace {
 constexpr std::size_t kSlotsMin = 1024;
 }  // namespace
 
-EntryCache::EntryCache()
-    : slots_(std::make_unique<std::atomic<std::uint64_t>[]>(kSlotsMin)),
-      mask_(kSlotsMin - 1) {}
+EntryCache::EntryCache() {
+  set_slots(kSlotsMin);
+}
+
+void EntryCache::set_slots(std::size_t count) {
+  slots_ = std::make_unique<std::atomic<std::uint64_t>[]>(count);
+  mask_ = count - 1;
+  hand_ = 0;
+  static constexpr double kGoldenRatio = 0.6180339887498949;
+  stride_ = static_cast<std::size_t>(static_cast<double>(count / kLineSlots) * kGoldenRatio) | 1;
+}
 
 EntryCache::~EntryCache() {
   for (std::size_t at = 0; at <= mask_; ++at) {
@@ -29,8 +37,9 @@ EntryCache::~EntryCache() {
 void EntryCache::grow(std::size_t count) {
   const std::size_t wanted = std::bit_ceil((used_ + count) * 2);
   if (wanted <= slot_count()) return;
-  const auto old = std::exchange(slots_, std::make_unique<std::atomic<std::uint64_t>[]>(wanted));
-  const std::size_t old_count = std::exchange(mask_, wanted - 1) + 1;
+  const std::size_t old_count = slot_count();
+  const auto old = std::move(slots_);
+  set_slots(wanted);
   bytes_ += (wanted - old_count) * sizeof(std::uint64_t);
   static constexpr std::size_t kAhead = 16;
   for (std::size_t at = 0; at < old_count; ++at) {
@@ -41,7 +50,6 @@ void EntryCache::grow(std::size_t count) {
     const std::uint64_t slot = old[at].load(std::memory_order_relaxed);
     if (slot != 0) place(*entry_of(slot));
   }
-  hand_ = 0;
 }
 
 void EntryCache::place(StateEntry& entry) {
@@ -89,6 +97,13 @@ StateEntry& EntryCache::replace(StateEntry& old) {
     if (entry_of(slot) != &old) continue;
     slots_[at].store(make_slot(entry, distance), std::memory_order_release);
     return entry;
+  }
+}
+
+std::size_t EntryCache::probes(const Lookup& lookup) const {
+  for (std::size_t at = home(lookup.hash), count = 1;; at = (at + 1) & mask_, ++count) {
+    const std::uint64_t slot = slots_[at].load(std::memory_order_acquire);
+    if (slot == 0 || (tag_of(slot) == tag(lookup.hash) && entry_of(slot)->hash == lookup.hash)) return count;
   }
 }
 
