@@ -99,6 +99,9 @@ struct Join {
   ExpressionPtr right_time;               // Over right.
   std::optional<std::int64_t> lower, upper;
   bool strict = false;
+  // kCurrent: the condition equates columns of both sides, though one of them is a constant below and the
+  // equality a filter by now. Such a join is not one that forgot its condition.
+  bool equated = false;
   std::vector<ExpressionPtr> right_order;  // kAsOfTime; over right: what decides among equal times (_offset).
   ExpressionPtr right_deleted;            // kAsOfTime; over right: a row for which this is true stands for none.
 };

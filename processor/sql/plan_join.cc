@@ -123,6 +123,22 @@ Relation with_plain_columns(Relation relation) {
   return relation;
 }
 
+bool reads_one_of(const Node& node, const Scope& scope) {
+  if (node.kind == NodeKind::kColumn) return resolve_column(scope, node).has_value();
+  const auto reads = [&](const NodePtr& part) { return part && reads_one_of(*part, scope); };
+  return reads(node.operand) || std::ranges::any_of(node.arguments, reads);
+}
+
+// Whether a condition, as it is written, has a part that equates something of one side with something of the other.
+bool equates_sides(const Node& condition, const Scope& left, const Scope& right) {
+  if (condition.kind != NodeKind::kCall || condition.arguments.size() != 2) return false;
+  const Node& a = *condition.arguments[0];
+  const Node& b = *condition.arguments[1];
+  if (condition.function == "and") return equates_sides(a, left, right) || equates_sides(b, left, right);
+  if (condition.function != "=") return false;
+  return (reads_one_of(a, left) && reads_one_of(b, right)) || (reads_one_of(a, right) && reads_one_of(b, left));
+}
+
 }  // namespace
 
 void classify_join(Plan& plan) {
@@ -277,6 +293,8 @@ Expected<Relation> Planner::joined(Relation left, Relation right, const JoinSynt
       }
       join->join.match = Join::Match::kAsOfOffset;
     }
+    join->join.equated =
+        syntax.on ? equates_sides(*syntax.on, left.scope, right.scope) : !syntax.using_.empty();
     classify_join(*join);
   }
 

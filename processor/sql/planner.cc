@@ -117,7 +117,7 @@ bool one_row(const Plan& plan) {
 // A join that compares everything with everything keeps all and answers with a product.
 Status check_joins(const Plan& plan, SourcePlace place) {
   if (plan.kind == PlanKind::kJoin && plan.join.match == Join::Match::kCurrent && plan.join.left_keys.empty() &&
-      !plan.join.left_time && !one_row(*plan.input) && !one_row(*plan.right)) {
+      !plan.join.equated && !plan.join.left_time && !one_row(*plan.input) && !one_row(*plan.right)) {
     return fail_at(place, ErrorCode::kInvalid, 2005,
                    "a join without an equality or a bound on time grows with the product of its sides",
                    "add ON a.key = b.key, or bound the times: b.ts BETWEEN a.ts - INTERVAL '1 minute' AND a.ts; "

@@ -175,6 +175,10 @@ TEST_F(Derived, AFullLogMakesItWaitAndNothingIsLost) {
 
 // The stored count of events tells, not the producer table, which forgets who has not written for long.
 TEST_F(Derived, AProducerThatTheLogForgotWritesNothingTwice) {
+  // Each segment begins with the table of producers: few segments.
+  close();
+  log_options_.segment_bytes = std::size_t{16} << 20;
+  open();
   run(kAuth);
   run(kChanges);
   append("auth", {R"({"card":"a","ts":0})", R"({"card":"b","ts":1})", R"({"card":"a","ts":2})"});
