@@ -25,6 +25,18 @@ class Collect final : public processor::RowSink {
   Answer& answer_;
 };
 
+class CollectRows final : public processor::RowSink {
+ public:
+  bool columns(const std::vector<processor::Column>&) override { return true; }
+  bool rows(std::vector<Row> more) override {
+    for (Row& row : more) all.push_back(std::move(row));
+    return true;
+  }
+  std::vector<Row> all;
+};
+
+constexpr std::chrono::minutes kPatience{2};
+
 std::filesystem::path memory_directory() {
   return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path();
 }
@@ -102,10 +114,39 @@ Expected<Answer> KappaEngine::execute(std::string_view sql, bool fresh) {
   Answer answer;
   Collect sink(answer);
   const std::atomic<bool> cancelled{false};
-  const processor::Freshness freshness{std::nullopt, fresh, std::chrono::minutes(2)};
+  const processor::Freshness freshness{std::nullopt, fresh, kPatience};
   KAPPA_TRY(const processor::StatementResult result, engine_->execute(sql, freshness, sink, cancelled));
   answer.applied = result.applied ? result.applied->value() : end();
   return answer;
+}
+
+Expected<std::optional<Row>> KappaEngine::get(std::string_view view, std::vector<Value> key) {
+  KAPPA_TRY(processor::Engine::GetResult result, engine_->get(view, {std::move(key)}));
+  return std::move(result.row);
+}
+
+Expected<std::vector<Row>> KappaEngine::scan(const processor::ScanRequest& request) {
+  CollectRows sink;
+  const std::atomic<bool> cancelled{false};
+  KAPPA_CHECK_OK(engine_->scan(request, sink, cancelled));
+  return std::move(sink.all);
+}
+
+Expected<std::optional<std::vector<std::size_t>>> KappaEngine::key_columns(const std::string& view) {
+  CollectRows sink;
+  const std::atomic<bool> cancelled{false};
+  KAPPA_CHECK_OK(engine_->execute("DESCRIBE " + view, {std::nullopt, false, kPatience}, sink, cancelled));
+  // column, type, its number in the key or NULL, a note that says what is hidden.
+  std::vector<std::size_t> key;
+  for (std::size_t i = 0; i < sink.all.size(); ++i) {
+    const Row& described = sink.all[i];
+    if (described[2].is_null()) continue;
+    if (!described[3].as_text().empty()) return std::optional<std::vector<std::size_t>>{};
+    const auto number = static_cast<std::size_t>(described[2].as_int64());
+    if (key.size() < number) key.resize(number);
+    key[number - 1] = i;
+  }
+  return std::optional(std::move(key));
 }
 
 Expected<std::uint64_t> KappaEngine::append(const std::string& topic, const std::vector<std::string>& values,

@@ -13,6 +13,7 @@
 #include "log/log.h"
 #include "processor/engine.h"
 #include "processor/state/state_store.h"
+#include "proto/value.h"
 #include "tests/oracle/dual.h"
 #include "tests/oracle/events.h"
 #include "tests/oracle/schema.h"
@@ -50,6 +51,11 @@ class KappaEngine {
 
   // `fresh`: everything appended is in the answer; else the answer says which offset it is of.
   [[nodiscard]] Expected<Answer> execute(std::string_view sql, bool fresh = true);
+  // As `kappa get` and `kappa scan` read; the answer's rows as they came.
+  [[nodiscard]] Expected<std::optional<Row>> get(std::string_view view, std::vector<Value> key);
+  [[nodiscard]] Expected<std::vector<Row>> scan(const processor::ScanRequest& request);
+  // The indexes of a view's key columns, in key order; nullopt: one of them is not selected.
+  [[nodiscard]] Expected<std::optional<std::vector<std::size_t>>> key_columns(const std::string& view);
   // Appends as one batch; the offset of the first.
   [[nodiscard]] Expected<std::uint64_t> append(const std::string& topic,
                                                const std::vector<std::string>& values,

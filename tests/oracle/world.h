@@ -22,7 +22,7 @@ struct Outcome {
   std::uint64_t states = 0;   // View states that were compared byte for byte.
   Productions productions;
   std::vector<std::string> problems;  // Mismatches with their reproduction, errors that nothing explains.
-  // Statements of the dialect that were refused other than as "not in this version": by message, an example.
+  // Statements of the dialect that were refused: by message, an example.
   std::map<std::string, std::string> refusals;
 };
 
