@@ -73,6 +73,22 @@ Term Aggregates::sum_or_average(const Dual& filter) {
     note("agg.sum_of_sums");
     return {apply("sum(", "ksum(", huge->text, filter), Kind::kHuge, 1e30, true};
   }
+  if (random_.one_in(5)) {
+    const Term x = expressions_.numeric(static_cast<int>(random_.below(2)));
+    if (random_.one_in(3)) {
+      note("agg.avg_numeric");
+      return {{"avg(" + x.text.kappa + ")" + filter.kappa,
+               "(kavg(" + x.text.sqlite + ")" + filter.sqlite + " / 100.0)"},
+              Kind::kDouble,
+              1e19,
+              false};
+    }
+    // Hundredths within 64 bits.
+    if (x.bound * kRows < 4e18) {
+      note("agg.sum_numeric");
+      return {apply("sum(", "ksum(", x.text, filter), Kind::kNumeric, std::max(1.0, x.bound) * kRows, true};
+    }
+  }
   if (random_.one_in(3)) {
     const Term x = expressions_.column(Kind::kDouble) != nullptr && random_.one_in(2)
                        ? *expressions_.column(Kind::kDouble)
@@ -121,9 +137,10 @@ Term Aggregates::percentile(const Dual& filter) {
   const bool discrete = random_.one_in(2);
   note(discrete ? "agg.percentile_disc" : "agg.percentile_cont");
   const std::string p = random_.pick({"0.5", "0.95", "0.25", "0", "1", "0.1"});
-  const Kind kind = discrete && random_.one_in(3) ? Kind::kText
-                    : random_.one_in(2)           ? Kind::kDouble
-                                                  : Kind::kInteger;
+  const Kind kind = discrete && random_.one_in(4)   ? Kind::kNumeric
+                    : discrete && random_.one_in(3) ? Kind::kText
+                    : random_.one_in(2)             ? Kind::kDouble
+                                                    : Kind::kInteger;
   const Term* column = expressions_.column(kind);
   if (column == nullptr || (!discrete && column->bound > 1e6)) return simple(filter);
   const std::string name = discrete ? "PERCENTILE_DISC(" : "PERCENTILE_CONT(";

@@ -117,8 +117,20 @@ std::vector<std::string> texts_of(const std::vector<Cells>& rows) {
   return texts;
 }
 
+void present(std::vector<Cells>& expected, const std::vector<Column>& columns) {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].kind != Kind::kNumeric) continue;
+    for (Cells& row : expected) {
+      if (i >= row.size()) continue;
+      if (const auto* hundredths = std::get_if<std::int64_t>(&row[i]))
+        row[i] = format_numeric(*hundredths, 2);
+    }
+  }
+}
+
 std::string difference(std::vector<Cells>& actual, std::vector<Cells>& expected,
                        const std::vector<Column>& columns) {
+  present(expected, columns);
   for (const auto* rows : {&actual, &expected}) {
     for (const Cells& row : *rows) {
       if (row.size() != columns.size()) {

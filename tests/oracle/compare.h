@@ -16,7 +16,10 @@ namespace kappa::oracle {
 // Sorted texts, one row each.
 [[nodiscard]] std::vector<std::string> texts_of(const std::vector<Cells>& rows);
 
-// Empty if they are the same bag; else which rows only one of them has. Sorts both.
+// SQLite's rows as Kappa shows them: the hundredths of NUMERIC columns become text.
+void present(std::vector<Cells>& expected, const std::vector<Column>& columns);
+
+// Empty if they are the same bag; else which rows only one of them has. Sorts both, and presents SQLite's.
 [[nodiscard]] std::string difference(std::vector<Cells>& actual, std::vector<Cells>& expected,
                                      const std::vector<Column>& columns);
 

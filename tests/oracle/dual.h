@@ -33,9 +33,11 @@ inline std::string without_marks(std::string text) {
   return text;
 }
 
-// Types as the grammar sees them. kHuge is what sum(BIGINT) gives.
-enum class Kind : std::uint8_t { kBoolean, kInteger, kDouble, kText, kTime, kHuge };
-inline constexpr Kind kKinds[] = {Kind::kBoolean, Kind::kInteger, Kind::kDouble, Kind::kText, Kind::kTime};
+// Types as the grammar sees them. kNumeric has two digits after the point; SQLite sees its hundredths, an
+// integer. kHuge is what sum(BIGINT) gives. kJson is opened and shown only.
+enum class Kind : std::uint8_t { kBoolean, kInteger, kDouble, kNumeric, kText, kTime, kHuge, kJson };
+inline constexpr Kind kKinds[] = {Kind::kBoolean, Kind::kInteger, Kind::kDouble,
+                                  Kind::kNumeric, Kind::kText,    Kind::kTime};
 
 struct Column {
   std::string name;

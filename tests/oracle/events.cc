@@ -60,6 +60,25 @@ EventSource::Json EventSource::time_value() {
   return value;
 }
 
+std::string EventSource::json_scalar() {
+  return random_.pick({"1", "-2.50", "\"x\"", "\"\xc3\xa9\"", "true", "null", "\"12\"", "{}", "[]", "1e3",
+                       "\"a\\\"b\"", "9007199254740993", "\"\""});
+}
+
+// No spaces: SQLite gives a part of a document without them.
+std::string EventSource::json_text() {
+  if (random_.one_in(6)) return "[" + json_scalar() + ",{\"a\":" + json_scalar() + "}]";
+  std::string text = "{";
+  const auto member = [&](const char* name, const std::string& value) {
+    if (random_.one_in(4)) return;
+    text += (text.size() > 1 ? ",\"" : "\"") + std::string(name) + "\":" + value;
+  };
+  member("a", json_scalar());
+  member("b", "{\"d\":[" + json_scalar() + "," + json_scalar() + "],\"c\":" + json_scalar() + "}");
+  member("q r", json_scalar());
+  return text + "}";
+}
+
 EventSource::Json EventSource::usual_value(Nature nature) {
   static const std::vector<std::string> keys{"a", "b", "cc", "cd", "", "\xc3\xa9", "z z", "\xf0\x9f\x98\x80",
                                              "A"};
@@ -142,6 +161,21 @@ EventSource::Json EventSource::usual_value(Nature nature) {
       if (value.token == Json::Token::kInteger) value.integer = std::strtoll(value.text.c_str(), nullptr, 10);
       break;
     }
+    case Nature::kMoney:
+      value.text = random_.one_in(2)
+                       ? format_numeric(random_.between(-2000, 99'999), 2)
+                       : random_.pick({"12.345", "1.005", "-1.005", "0.005", "0.0049999", "1e3", "15e-1", "7",
+                                       "9999999999.99", "9999999999.995", "-9999999999.994", "10000000000",
+                                       "-0.0", "0.1", "1e-400"});
+      value.token =
+          value.text.find_first_of(".eE") == std::string::npos ? Json::Token::kInteger : Json::Token::kReal;
+      value.real = std::strtod(value.text.c_str(), nullptr);
+      if (value.token == Json::Token::kInteger) value.integer = std::strtoll(value.text.c_str(), nullptr, 10);
+      break;
+    case Nature::kJson:
+      value.token = Json::Token::kOther;
+      value.text = json_text();
+      break;
     case Nature::kFlag:
       value.token = Json::Token::kBoolean;
       value.flag = random_.one_in(2);
@@ -163,7 +197,7 @@ EventSource::Json EventSource::random_value(Nature nature) {
       return value;
     case 3: {
       // Of another type, or of none.
-      if (random_.one_in(3)) {
+      if (nature == Nature::kJson || random_.one_in(3)) {
         value.token = Json::Token::kOther;
         value.text = random_.pick({"[]", "{}", "[1,2]", "{\"a\":{}}"});
         return value;
@@ -199,8 +233,17 @@ Cell EventSource::read(const Json& value, Kind kind) {
     case Kind::kDouble:
       if (number && std::isfinite(value.real)) return value.real;
       break;
+    case Kind::kNumeric:
+      if (number) {
+        if (const auto hundredths = parse_numeric(value.text, 12, 2))
+          return static_cast<std::int64_t>(*hundredths);
+      }
+      break;
     case Kind::kText:
       if (value.token == Json::Token::kString) return value.string;
+      break;
+    case Kind::kJson:
+      if (value.token == Json::Token::kOther) return value.text;
       break;
     case Kind::kTime: {
       std::int64_t micros = 0;

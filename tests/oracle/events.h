@@ -36,6 +36,8 @@ class EventSource {
   Json random_value(Nature nature);
   Json usual_value(Nature nature);
   Json time_value();
+  std::string json_scalar();
+  std::string json_text();
   static Cell read(const Json& value, Kind kind);
   std::string event_text(const Topic& topic, const std::vector<Json>& values);
   std::string string_text(const std::string& text);

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "proto/value.h"
+
 namespace kappa::oracle {
 namespace {
 
-constexpr double kSafe = 4e18;  // Native 64-bit operators below; doubles up to 2^62 or so.
+constexpr double kNumericSafe = 1e17;  // Hundredths that NUMERIC(18,2) holds, and their products 64 bits.
+constexpr double kSafe = 4e18;         // Native 64-bit operators below; doubles up to 2^62 or so.
 
 // kappa, sqlite: "prefix a infix b suffix".
 Dual binary(const Dual& a, const std::string& operation, const Dual& b) {
@@ -31,8 +34,10 @@ std::string type_name(Kind kind) {
     case Kind::kBoolean: return "BOOLEAN";
     case Kind::kInteger: return "BIGINT";
     case Kind::kDouble: return "DOUBLE";
+    case Kind::kNumeric: return "NUMERIC(12,2)";
     case Kind::kText: return "TEXT";
     case Kind::kTime: return "TIMESTAMP";
+    case Kind::kJson: return "JSON";
     case Kind::kHuge: break;
   }
   return "NUMERIC(38,0)";
@@ -49,7 +54,7 @@ const Term* Expressions::column(Kind kind) {
 const Term* Expressions::any_column() {
   std::vector<const Term*> found;
   for (const Term& term : scope_) {
-    if (term.exact && term.kind != Kind::kHuge) found.push_back(&term);
+    if (term.exact && term.kind != Kind::kHuge && term.kind != Kind::kJson) found.push_back(&term);
   }
   return found.empty() ? nullptr : found[random_.below(found.size())];
 }
@@ -63,7 +68,7 @@ Term Expressions::leaf(Kind kind) {
   if (!random_.one_in(5)) {
     if (const Term* found = column(kind)) return *found;
   }
-  if (random_.one_in(12)) return {wrap("CAST(NULL AS ", same(type_name(kind)), ")"), kind, 0, true};
+  if (random_.one_in(12)) return {{"CAST(NULL AS " + type_name(kind) + ")", "NULL"}, kind, 0, true};
   switch (kind) {
     case Kind::kBoolean: {
       const std::string text = random_.pick({"TRUE", "FALSE"});
@@ -72,6 +77,14 @@ Term Expressions::leaf(Kind kind) {
     case Kind::kDouble: {
       const std::string text = random_.pick({"0.0", "1.5", "-0.25", "2.5", "100.0", "1e3", "0.5"});
       return {same(text), kind, 1000, true};
+    }
+    case Kind::kNumeric: {
+      const std::int64_t v = random_.pick(std::vector<std::int64_t>{0, 1, 50, 99, 100, 12'345, -1, -250});
+      return {{"CAST('" + format_numeric(v, 2) + "' AS NUMERIC(12,2))",
+               v < 0 ? "(" + std::to_string(v) + ")" : std::to_string(v)},
+              kind,
+              std::fabs(static_cast<double>(v)),
+              true};
     }
     case Kind::kText:
       return {
@@ -87,6 +100,7 @@ Term Expressions::leaf(Kind kind) {
       return {{"TIMESTAMP '" + std::string(text) + "'", std::to_string(micros)}, kind, 0, true};
     }
     case Kind::kInteger:
+    case Kind::kJson:
     case Kind::kHuge: break;
   }
   if (random_.one_in(25)) {
@@ -164,7 +178,9 @@ Term Expressions::term(Kind kind, int depth) {
     case Kind::kDouble: return real(depth);
     case Kind::kText: return text(depth);
     case Kind::kTime: return time(depth);
+    case Kind::kNumeric: return numeric(depth);
     case Kind::kInteger:
+    case Kind::kJson:
     case Kind::kHuge: break;
   }
   return integer(depth);
@@ -190,6 +206,44 @@ Term Expressions::integer_operation(int depth) {
   return {text, Kind::kInteger, bound, true};
 }
 
+// In hundredths. Products and quotients have more digits; a cast takes them back to two.
+Term Expressions::numeric_operation(int depth) {
+  const Term a = numeric(depth - 1);
+  const std::string operation = random_.pick({"+", "-", "*", "/", "%"});
+  const char op = operation[0];
+  if (random_.one_in(2)) {
+    const Term b = integer(depth - 1);
+    const double bound = op == '*' ? a.bound * b.bound : op == '/' ? a.bound * 1e4 : a.bound + b.bound * 100;
+    if (bound > kNumericSafe || b.bound > kNumericSafe / 100) return a;
+    note(op == '/' || op == '%' ? "expr.numeric_division" : "expr.numeric_arithmetic");
+    const std::string hundredths = "(" + b.text.sqlite + " * 100)";
+    Dual text = binary(a.text, operation, b.text);
+    if (op == '/') {
+      text.kappa = "CAST(" + text.kappa + " AS NUMERIC(18,2))";
+      text.sqlite = "k_num_div(" + a.text.sqlite + ", " + hundredths + ")";
+    } else if (op == '%') {
+      text.sqlite = "imod(" + a.text.sqlite + ", " + hundredths + ")";
+    } else if (op != '*') {
+      text.sqlite = "(" + a.text.sqlite + " " + operation + " " + hundredths + ")";
+    }
+    return {text, Kind::kNumeric, bound, true};
+  }
+  const Term b = numeric(depth - 1);
+  const double bound = op == '*' ? a.bound * b.bound : op == '/' ? a.bound * 1e2 : a.bound + b.bound;
+  if (bound > kNumericSafe) return a;
+  note(op == '/' || op == '%' ? "expr.numeric_division" : "expr.numeric_arithmetic");
+  Dual text = binary(a.text, operation, b.text);
+  if (op == '*') {
+    text = {"CAST(" + text.kappa + " AS NUMERIC(18,2))", "k_num_round(" + text.sqlite + ", 100)"};
+  } else if (op == '/') {
+    text = {"CAST(" + text.kappa + " AS NUMERIC(18,2))",
+            "k_num_div(" + a.text.sqlite + ", " + b.text.sqlite + ")"};
+  } else if (op == '%') {
+    text.sqlite = "imod(" + a.text.sqlite + ", " + b.text.sqlite + ")";
+  }
+  return {text, Kind::kNumeric, bound, true};
+}
+
 Term Expressions::real_operation(int depth) {
   const Term a = real(depth - 1);
   const Term b = random_.one_in(4) ? integer(depth - 1) : real(depth - 1);
@@ -203,6 +257,15 @@ Term Expressions::real_operation(int depth) {
 Term Expressions::comparison(int depth) {
   Kind kind = some_kind();
   const Term a = term(kind, depth - 1);
+  if (kind == Kind::kNumeric && random_.one_in(3)) {
+    const Term whole = integer(depth - 1);
+    if (whole.bound < kSafe / 100) {
+      note("expr.numeric_comparison");
+      return {binary(a.text, random_.pick({"=", "<>", "<", "<=", ">", ">="}),
+                     {whole.text.kappa, "(" + whole.text.sqlite + " * 100)"}),
+              Kind::kBoolean, 1, true};
+    }
+  }
   if (kind == Kind::kInteger && random_.one_in(4)) kind = Kind::kDouble;  // Across types, by value.
   const Term b = term(kind, depth - 1);
   switch (random_.below(8)) {

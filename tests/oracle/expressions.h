@@ -30,11 +30,14 @@ class Expressions {
   Term boolean(int depth);
   Term integer(int depth);
   Term real(int depth);
+  Term numeric(int depth);
   Term text(int depth);
   Term time(int depth);
+  // A part of a document, as JSON or as text; a text without one if the scope has no document.
+  Term json_part(bool as_text);
 
   // A column of the scope, of this kind if there is one; `usable` ones only (no inexact doubles, no sums
-  // beyond 64 bits). nullptr: none.
+  // beyond 64 bits, no documents). nullptr: none.
   const Term* column(Kind kind);
   const Term* any_column();
   // A kind that the scope has.
@@ -48,6 +51,7 @@ class Expressions {
   Term integer_operation(int depth);
   Term real_operation(int depth);
   Term comparison(int depth);
+  Term numeric_operation(int depth);
   Term like(int depth);
   void note(const char* production) { used_.insert(production); }
 

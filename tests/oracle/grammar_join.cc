@@ -18,7 +18,8 @@ Pair pair_of(Random& random, const Scope& left, const Scope& right) {
   for (const Term& a : left) {
     for (const Term& b : right) {
       const bool keys = a.kind == b.kind && a.exact && b.exact &&
-                        (a.kind == Kind::kText || a.kind == Kind::kInteger || a.kind == Kind::kTime);
+                        (a.kind == Kind::kText || a.kind == Kind::kInteger || a.kind == Kind::kTime ||
+                         a.kind == Kind::kNumeric);
       if (keys) pairs.push_back({&a, &b});
     }
   }

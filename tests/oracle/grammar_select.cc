@@ -70,7 +70,9 @@ Query Grammar::plain(int depth) {
   const std::size_t count = 1 + random_.below(4);
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name = "c" + std::to_string(i);
-    if (random_.one_in(2)) {
+    if (random_.one_in(12) && expressions.column(Kind::kJson) != nullptr) {
+      items.push_back({expressions.json_part(false), name});
+    } else if (random_.one_in(2)) {
       items.push_back({random_.pick(source.scope), name});
     } else {
       items.push_back(

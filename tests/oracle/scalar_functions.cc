@@ -68,6 +68,14 @@ Term Expressions::integer(int depth) {
     }
     case 6: {
       note("fn.cast_to_bigint");
+      if (random_.one_in(4)) {
+        note("fn.cast_numeric");
+        const Term a = numeric(depth - 1);
+        return {{"CAST(" + a.text.kappa + " AS BIGINT)", "k_num_round(" + a.text.sqlite + ", 100)"},
+                Kind::kInteger,
+                a.bound,
+                true};
+      }
       if (random_.one_in(2)) {
         const Dual a = real(depth - 1).text;
         return {
@@ -110,6 +118,15 @@ Term Expressions::real(int depth) {
                 true};
       }
       note("fn.cast_to_double");
+      if (random_.one_in(3)) {
+        const Term a = numeric(depth - 1);
+        if (a.bound > 4e15) return leaf(Kind::kDouble);
+        note("fn.cast_numeric");
+        return {{"CAST(" + a.text.kappa + " AS DOUBLE)", "(" + a.text.sqlite + " / 100.0)"},
+                Kind::kDouble,
+                1e17,
+                true};
+      }
       const Dual a = integer(depth - 1).text;
       return {
           {"CAST(" + a.kappa + " AS DOUBLE)", "CAST(" + a.sqlite + " AS REAL)"}, Kind::kDouble, 1e19, true};
@@ -118,15 +135,71 @@ Term Expressions::real(int depth) {
   }
 }
 
+Term Expressions::numeric(int depth) {
+  if (depth <= 0) return leaf(Kind::kNumeric);
+  switch (random_.below(8)) {
+    case 0: return conditional(Kind::kNumeric, depth);
+    case 1: {
+      note("fn.abs");
+      const Term a = numeric(depth - 1);
+      return call(Kind::kNumeric, a.bound, "abs", "abs", a.text);
+    }
+    case 2: {
+      note("fn.cast_to_numeric");
+      const Term a = integer(depth - 1);
+      if (a.bound > 1e13) return leaf(Kind::kNumeric);
+      return {{"CAST(" + a.text.kappa + " AS NUMERIC(18,2))", "(" + a.text.sqlite + " * 100)"},
+              Kind::kNumeric,
+              std::max(1.0, a.bound) * 100,
+              true};
+    }
+    case 3: {
+      note("fn.round_numeric");
+      const Term a = numeric(depth - 1);
+      if (a.bound > 1e15) return a;
+      return {{"CAST(round(" + a.text.kappa + ", 1) AS NUMERIC(18,2))",
+               "(k_num_round(" + a.text.sqlite + ", 10) * 10)"},
+              Kind::kNumeric,
+              a.bound + 10,
+              true};
+    }
+    default: return numeric_operation(depth);
+  }
+}
+
+Term Expressions::json_part(bool as_text) {
+  const Term* document = column(Kind::kJson);
+  if (document == nullptr) return leaf(Kind::kText);
+  note(as_text ? "expr.json_text" : "expr.json_part");
+  struct Place {
+    const char *before, *last, *path;
+  };
+  static const std::vector<Place> places{
+      {"", "'a'", "$.a"},         {" -> 'b'", "'c'", "$.b.c"}, {" -> 'b' -> 'd'", "1", "$.b.d[1]"},
+      {"", "'q r'", "$.\"q r\""}, {"", "0", "$[0]"},           {" -> 1", "'a'", "$[1].a"},
+      {"", "'b'", "$.b"}};
+  const Place& place = random_.pick(places);
+  const std::string path = quoted(place.path), x = document->text.sqlite;
+  // A JSON null is NULL; a text is what it says, all else its JSON.
+  const std::string text = as_text ? " WHEN 'text' THEN json_extract(" + x + ", " + path + ")" : "";
+  return {{"(" + document->text.kappa + place.before + (as_text ? " ->> " : " -> ") + place.last + ")",
+           "(CASE json_type(" + x + ", " + path + ") WHEN 'null' THEN NULL" + text + " ELSE " + x + " -> " +
+               path + " END)"},
+          as_text ? Kind::kText : Kind::kJson,
+          0,
+          true};
+}
+
 Term Expressions::text(int depth) {
   if (depth <= 0) return leaf(Kind::kText);
   const auto plain = [&](const char* production, const std::string& name, const std::string& rest) {
     note(production);
     return call(Kind::kText, 0, name, name, text(depth - 1).text, rest);
   };
-  switch (random_.below(14)) {
-    case 0:
-    case 1: return leaf(Kind::kText);
+  switch (random_.below(15)) {
+    case 0: return leaf(Kind::kText);
+    case 1:
+    case 14: return json_part(true);
     case 2: return conditional(Kind::kText, depth);
     case 3: return plain("fn.upper_lower", random_.pick({"upper", "lower"}), "");
     case 4:
@@ -161,7 +234,12 @@ Term Expressions::text(int depth) {
     }
     case 10: {
       note("fn.cast_to_text");
-      switch (random_.below(4)) {
+      switch (random_.below(5)) {
+        case 4: {
+          note("fn.cast_numeric");
+          const Dual a = numeric(depth - 1).text;
+          return {{"CAST(" + a.kappa + " AS TEXT)", "k_num_text(" + a.sqlite + ")"}, Kind::kText, 0, true};
+        }
         case 0: {
           const Dual a = integer(depth - 1).text;
           return {{"CAST(" + a.kappa + " AS TEXT)", "CAST(" + a.sqlite + " AS TEXT)"}, Kind::kText, 0, true};

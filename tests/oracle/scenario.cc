@@ -132,7 +132,8 @@ void save(const Reproduction& reproduction, const std::string& directory, const 
   // At every prefix: what must be right in the middle must be right there too. Offsets in an answer are by
   // number of the event, from 1, so a query that shows them is kept at its own risk.
   for (std::size_t i = 1; i <= scenario.events.size(); ++i) {
-    const auto rows = sqlite.query(scenario.query.text.sqlite, i + 1);
+    auto rows = sqlite.query(scenario.query.text.sqlite, i + 1);
+    present(*rows, scenario.query.columns);
     named.expected.push_back({i, texts_of(*rows)});
   }
   write_case(named, directory);

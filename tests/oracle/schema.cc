@@ -8,6 +8,8 @@ const char* type_name(Random& random, Kind kind) {
   switch (kind) {
     case Kind::kBoolean: return "BOOLEAN";
     case Kind::kDouble: return "DOUBLE";
+    case Kind::kNumeric: return random.one_in(2) ? "NUMERIC(12,2)" : "DECIMAL(12, 2)";
+    case Kind::kJson: return "JSON";
     case Kind::kText: return random.one_in(2) ? "TEXT" : "VARCHAR";
     case Kind::kTime: return "TIMESTAMP";
     case Kind::kInteger:
@@ -17,6 +19,7 @@ const char* type_name(Random& random, Kind kind) {
 }
 
 double bound_of(Nature nature, Kind kind) {
+  if (kind == Kind::kNumeric) return 1e12;  // Hundredths.
   if (kind == Kind::kDouble) {
     if (nature == Nature::kQuarter) return 1e4;
     if (nature == Nature::kGroup || nature == Nature::kSmall) return 1000;
@@ -44,6 +47,8 @@ Topic random_topic(Random& random, std::size_t number) {
   add("w", Nature::kWide);
   add("d", Nature::kQuarter);
   add("e", Nature::kWild);
+  add("m", Nature::kMoney);
+  add("j", Nature::kJson);
   add("s", Nature::kText);
   add("b", Nature::kFlag);
   add("ts", Nature::kTime);
@@ -109,6 +114,8 @@ Kind kind_of(Nature nature) {
     case Nature::kWide: return Kind::kInteger;
     case Nature::kQuarter:
     case Nature::kWild: return Kind::kDouble;
+    case Nature::kMoney: return Kind::kNumeric;
+    case Nature::kJson: return Kind::kJson;
     case Nature::kFlag: return Kind::kBoolean;
     case Nature::kTime: return Kind::kTime;
   }

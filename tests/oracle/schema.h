@@ -22,6 +22,8 @@ enum class Nature : std::uint8_t {
   kWide,     // To the edges of 64 bits.
   kQuarter,  // Multiples of 1/4.
   kWild,     // Doubles of every size, -0 and denormals.
+  kMoney,    // Decimals of all lengths.
+  kJson,     // Objects and arrays.
   kText,     // Any text.
   kFlag,     // Booleans.
   kTime,     // Milliseconds or RFC 3339, out of order, before 1970.

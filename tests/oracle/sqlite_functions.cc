@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -122,6 +123,33 @@ void extreme(sqlite3_context* c, int n, Values v) {
     if (best == nullptr || order(v[i], best) * kSign > 0) best = v[i];
   }
   if (best != nullptr) sqlite3_result_value(c, best);
+}
+// n / d rounded half away from zero, d > 0.
+__extension__ using Whole = __int128;
+Whole rounded(Whole n, Whole d) {
+  return (n < 0 ? -1 : 1) * (((n < 0 ? -n : n) * 2 + d) / (2 * d));
+}
+void numeric_round(sqlite3_context* c, int, Values v) {
+  if (!is_null(v[0])) {
+    sqlite3_result_int64(
+        c, static_cast<std::int64_t>(rounded(sqlite3_value_int64(v[0]), sqlite3_value_int64(v[1]))));
+  }
+}
+// A quotient has six digits; two are kept of these.
+void numeric_divide(sqlite3_context* c, int, Values v) {
+  if (is_null(v[0]) || is_null(v[1]) || sqlite3_value_int64(v[1]) == 0) return;
+  Whole a = sqlite3_value_int64(v[0]), b = sqlite3_value_int64(v[1]);
+  if (b < 0) a = -a, b = -b;
+  sqlite3_result_int64(c, static_cast<std::int64_t>(rounded(rounded(a * 1'000'000, b), 10'000)));
+}
+void numeric_text(sqlite3_context* c, int, Values v) {
+  if (is_null(v[0])) return;
+  const std::int64_t hundredths = sqlite3_value_int64(v[0]);
+  const auto size = static_cast<std::uint64_t>(hundredths < 0 ? -hundredths : hundredths);
+  char text[40];
+  std::snprintf(text, sizeof text, "%s%llu.%02llu", hundredths < 0 ? "-" : "",
+                static_cast<unsigned long long>(size / 100), static_cast<unsigned long long>(size % 100));
+  give(c, text);
 }
 // Part n from 1; empty where there is none.
 void split(sqlite3_context* c, int, Values v) {
@@ -290,6 +318,9 @@ void register_functions(sqlite3* db) {
   scalar("k_least", -1, extreme<-1>);
   scalar("k_split", 3, split);
   scalar("k_trunc", 2, truncate);
+  scalar("k_num_round", 2, numeric_round);
+  scalar("k_num_div", 2, numeric_divide);
+  scalar("k_num_text", 1, numeric_text);
   scalar("k_sqrt", 1, [](sqlite3_context* c, int, Values v) {
     if (!is_null(v[0]) && sqlite3_value_double(v[0]) >= 0)
       sqlite3_result_double(c, std::sqrt(sqlite3_value_double(v[0])));

@@ -340,7 +340,8 @@ class World {
     outcome_.productions.compared({"read.by_key"});
     if (found.empty()) return;
     view.wrong = true;
-    std::string text = "reads of " + view.name + " by its key, " + std::to_string(done_) + " events\n" + found;
+    std::string text =
+        "reads of " + view.name + " by its key, " + std::to_string(done_) + " events\n" + found;
     for (const auto& [name, definition] : definitions_) text += "  " + definition + ";\n";
     problem(text);
   }
