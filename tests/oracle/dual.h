@@ -67,6 +67,7 @@ struct Relation {
 
 struct Query {
   Dual text;
+  std::string options;  // "WITH (...) " of the view that it is; empty: it is a SELECT too.
   std::vector<Column> columns;
   std::vector<std::string> needs;
   std::set<std::string> productions;  // What the query uses, for the counts.

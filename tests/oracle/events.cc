@@ -231,7 +231,12 @@ Cell EventSource::read(const Json& value, Kind kind) {
       if (value.token == Json::Token::kInteger && value.integer) return *value.integer;
       break;
     case Kind::kDouble:
-      if (number && std::isfinite(value.real)) return value.real;
+      // What is too small for any double but zero, and is not zero, does not fit either.
+      if (number && std::isfinite(value.real) &&
+          (value.real != 0 ||
+           value.text.substr(0, value.text.find_first_of("eE")).find_first_of("123456789") ==
+               std::string::npos))
+        return value.real;
       break;
     case Kind::kNumeric:
       if (number) {

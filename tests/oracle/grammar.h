@@ -24,6 +24,14 @@ class Grammar {
       : random_(random), schema_(schema), views_(views) {}
 
   Query query();
+  // Windows of one stream, of which a view keeps those that the watermark has not passed by so much.
+  Query retained();
+  // Windows of one stream, with their end as column `we`.
+  struct Windows {
+    Query query;
+    std::string watermark;  // Of the prefix, in SQLite; NULL: none.
+  };
+  Windows windows();
 
  private:
   // --- selects (grammar_select.cc, grammar_window.cc, grammar_rank.cc) ---
@@ -33,6 +41,8 @@ class Grammar {
   Query grouped(int depth);
   Query union_all(int depth);
   Query windowed(int depth);
+  // `source` with its time; `with_end`: window_end is selected.
+  Query windowed_over(const From& source, const std::string& time, bool with_end);
   Query session();
   Query ranked(int depth);
   Query limited(int depth);

@@ -51,7 +51,7 @@ std::vector<Column> Grammar::columns_of(const std::vector<Item>& items) {
 }
 
 Query Grammar::finish(Dual text, std::vector<Column> columns, const From& from) {
-  return {std::move(text), std::move(columns), from.needs, used_};
+  return {std::move(text), {}, std::move(columns), from.needs, used_};
 }
 
 Dual Grammar::where(const From& from, std::size_t one_in) {

@@ -52,6 +52,11 @@ Query Grammar::windowed(int depth) {
     note("window.over_any");
     time = column->text.sqlite;
   }
+  return windowed_over(source, time, random_.one_in(2));
+}
+
+Query Grammar::windowed_over(const From& source, const std::string& time, bool with_end) {
+  Expressions expressions(random_, source.scope, used_);
   const bool hop = random_.one_in(2);
   note(hop ? "hop" : "tumble");
   const std::int64_t slide = random_.pick(kSizes);
@@ -63,7 +68,7 @@ Query Grammar::windowed(int depth) {
   Aggregates aggregates(random_, source, used_);
   std::vector<Item> items;
   items.push_back({{{"window_start", start}, Kind::kTime, 0, true}, "ws"});
-  if (random_.one_in(2))
+  if (with_end)
     items.push_back({{{"window_end", "(" + start + " + " + width + ")"}, Kind::kTime, 0, true}, "we"});
   Dual keys;
   const std::size_t key_count = random_.below(3);
@@ -94,6 +99,28 @@ Query Grammar::windowed(int depth) {
        "SELECT " + columns.sqlite + " FROM " + source.text.sqlite + (hop ? " CROSS JOIN slides" : "") +
            condition.sqlite + " GROUP BY " + keys.sqlite + start + having.sqlite},
       columns_of(items), source);
+}
+
+Grammar::Windows Grammar::windows() {
+  used_.clear();
+  aliases_ = 0;
+  const Stream& stream = some_stream();
+  const From source = named(stream.relation());
+  return {windowed_over(source, source.event_time, true),
+          "(SELECT max(" + stream.event_time + ") FROM " + stream.name + " WHERE _offset < ?1)"};
+}
+
+Query Grammar::retained() {
+  Windows windows = this->windows();
+  const std::int64_t seconds = random_.pick(std::vector<std::int64_t>{0, 1, 10, 60, 3600});
+  Query query = std::move(windows.query);
+  query.productions.insert("retain");
+  query.options = "WITH (retain = '" + std::to_string(seconds) + " seconds') ";
+  // INT64_MIN stands for no watermark.
+  query.text.sqlite = "SELECT * FROM (" + query.text.sqlite + ") WHERE we + " +
+                      std::to_string(seconds * 1'000'000) + " > coalesce(" + windows.watermark +
+                      ", -9223372036854775807 - 1)";
+  return query;
 }
 
 Query Grammar::session() {

@@ -77,7 +77,7 @@ std::string check_way(const NamedCase& named, std::size_t batch, bool restart, b
   KappaEngine engine(EngineSettings{10, std::size_t{1} << 20});
   if (const Status status = engine.open(); !status) return to_string(status.error());
   std::vector<std::string> statements = named.definitions;
-  if (!after) statements.push_back("CREATE MATERIALIZED VIEW v AS " + named.select);
+  if (!after) statements.push_back("CREATE MATERIALIZED VIEW v " + named.options + "AS " + named.select);
   for (const std::string& statement : statements) {
     const auto made = engine.execute(statement);
     if (!made) return named.name + ": " + to_string(made.error()) + "\n" + statement + "\n";
@@ -101,7 +101,8 @@ std::string check_way(const NamedCase& named, std::size_t batch, bool restart, b
     }
   }
   if (!after || named.expected.empty()) return {};
-  if (const auto made = engine.execute("CREATE MATERIALIZED VIEW v AS " + named.select); !made)
+  if (const auto made = engine.execute("CREATE MATERIALIZED VIEW v " + named.options + "AS " + named.select);
+      !made)
     return to_string(made.error());
   const auto answer = engine.execute("SELECT * FROM v");
   if (!answer) return named.name + ": " + to_string(answer.error()) + "\n";
@@ -118,6 +119,7 @@ void write_case(const NamedCase& named, const std::string& directory) {
   std::ofstream sql(path(".sql"), std::ios::binary);
   sql << "-- approximate:";
   for (const bool approximate : named.approximate) sql << (approximate ? " 1" : " 0");
+  if (!named.options.empty()) sql << "\n-- options: " << named.options;
   sql << "\n-- sqlite: " << named.oracle << "\n";
   for (const std::string& definition : named.definitions) sql << definition << ";\n";
   sql << named.select << ";\n";
@@ -147,6 +149,8 @@ std::vector<NamedCase> read_cases(const std::string& directory) {
         for (const char c : line.substr(15)) {
           if (c != ' ') named.approximate.push_back(c == '1');
         }
+      } else if (line.starts_with("-- options: ")) {
+        named.options = line.substr(12);
       } else if (!line.starts_with("--") && !line.empty()) {
         if (line.ends_with(";")) line.pop_back();
         statements.push_back(line);

@@ -1,6 +1,6 @@
-// A kept mismatch: NAME.sql (definitions, then the SELECT of view v; SQLite's text as a comment),
-// NAME.ndjson (one event a line, after its topic's name and a tab), NAME.expected (SQLite's rows after so
-// many events, each row's values as text between " | ").
+// A kept mismatch: NAME.sql (definitions, then the SELECT of view v; its options and SQLite's text as
+// comments), NAME.ndjson (one event a line, after its topic's name and a tab), NAME.expected (SQLite's rows
+// after so many events, each row's values as text between " | ").
 #pragma once
 
 #include <cstddef>
@@ -17,6 +17,7 @@ struct NamedCase {
   };
   std::string name;
   std::vector<std::string> definitions;
+  std::string options;  // "WITH (...) " of the view; mostly empty.
   std::string select;
   std::string oracle;
   std::vector<bool> approximate;                            // By column: within 1e-9.

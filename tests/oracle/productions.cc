@@ -94,6 +94,7 @@ constexpr const char* kLanded[] = {
     "hop",
     "hop.table_function",
     "session",
+    "retain",
     "window.over_any",
     "join.inner",
     "join.left",
@@ -118,6 +119,9 @@ constexpr const char* kLanded[] = {
     "order_by_limit_offset",
     "as_of_offset",
     "read.by_key",
+    "derived.changes",
+    "derived.changes_hidden",
+    "derived.on_close",
 };
 
 }  // namespace

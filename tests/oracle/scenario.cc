@@ -32,7 +32,9 @@ std::optional<Failure> run(const Scenario& scenario, const Way& way) {
     // What this version does not take cannot fail.
     if (!engine.execute(definition)) return std::nullopt;
   }
-  const std::string create = "CREATE MATERIALIZED VIEW v AS " + without_marks(scenario.query.text.kappa);
+  if (way.ad_hoc && !scenario.query.options.empty()) return std::nullopt;
+  const std::string create = "CREATE MATERIALIZED VIEW v " + scenario.query.options + "AS " +
+                             without_marks(scenario.query.text.kappa);
   if (!way.view_after && !way.ad_hoc && !engine.execute(create)) return std::nullopt;
   SqliteOracle sqlite(*scenario.schema);
   const std::string select = way.ad_hoc ? without_marks(scenario.query.text.kappa) : "SELECT * FROM v";
@@ -103,7 +105,7 @@ std::string report(const Reproduction& reproduction) {
   text += "events:\n";
   for (const Event& event : scenario.events)
     text += "  " + scenario.schema->topics[event.topic].name + "  " + event.json + "\n";
-  text += "Kappa:\n  " + without_marks(scenario.query.text.kappa) + "\nSQLite:\n  " +
+  text += "Kappa:\n  " + scenario.query.options + without_marks(scenario.query.text.kappa) + "\nSQLite:\n  " +
           scenario.query.text.sqlite + "\n";
   text +=
       "after " + std::to_string(reproduction.failure.prefix) + " events:\n" + reproduction.failure.difference;
@@ -119,6 +121,7 @@ void save(const Reproduction& reproduction, const std::string& directory, const 
   NamedCase named;
   named.name = name;
   named.definitions = scenario.definitions;
+  named.options = scenario.query.options;
   named.select = without_marks(scenario.query.text.kappa);
   named.oracle = scenario.query.text.sqlite;
   for (const Column& c : scenario.query.columns)
