@@ -24,7 +24,9 @@ Term Aggregates::any() {
     const Dual condition = expressions_.predicate().text;
     filter = {" FILTER (WHERE " + condition.kappa + ")", " FILTER (WHERE " + condition.sqlite + ")"};
   }
-  switch (random_.below(14)) {
+  switch (random_.below(16)) {
+    case 14: return array(filter);
+    case 15: return approximate(filter);
     case 0:
     case 1:
     case 2: return simple(filter);
@@ -196,6 +198,47 @@ Term Aggregates::ordered(const Dual& filter) {
               true};
     }
   }
+}
+
+// In the order of a stream's rows or of its time, else of the values themselves.
+Term Aggregates::array(const Dual& filter) {
+  const Kind kind = expressions_.some_kind();
+  if (kind == Kind::kDouble) return simple(filter);  // Which zero is nobody's promise.
+  note("agg.array_agg");
+  const Dual x = expressions_.term(kind, 0).text;
+  Dual by = x;
+  std::string tie = "0";
+  if (!from_.stream_alias.empty()) {
+    tie = from_.stream_alias + "._offset";
+    by = same(random_.one_in(2) ? tie : from_.event_time);
+  }
+  return {{"array_agg(" + x.kappa + " ORDER BY " + by.kappa + ")" + filter.kappa,
+           "k_array_agg(" + x.sqlite + ", '" + type_name(kind) + "', " + by.sqlite + ", " + tie + ")" +
+               filter.sqlite},
+          Kind::kJson,
+          0,
+          true};
+}
+
+Term Aggregates::approximate(const Dual& filter) {
+  if (random_.one_in(2)) {
+    if (from_.stream_alias.empty() || from_.sessions) return simple(filter);
+    note("agg.approx_count_distinct");
+    const Dual x = expressions_.term(expressions_.some_kind(), 0).text;
+    // Six times the standard error.
+    return {apply("approx_count_distinct(", "count(DISTINCT ", x, filter), Kind::kInteger, kRows, false,
+            6 * 0.0081};
+  }
+  const Term* column = expressions_.column(random_.one_in(2) ? Kind::kInteger : Kind::kDouble);
+  if (column == nullptr) return simple(filter);
+  note("agg.approx_quantile");
+  const std::string p = ", " + random_.pick({"0.5", "0.95", "0.25", "0", "1", "0.1"});
+  return {{"approx_quantile(" + column->text.kappa + p + ")" + filter.kappa,
+           "k_quantile(" + column->text.sqlite + p + ")" + filter.sqlite},
+          Kind::kDouble,
+          column->bound,
+          false,
+          0.0079};
 }
 
 Term Aggregates::having() {

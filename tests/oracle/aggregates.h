@@ -27,6 +27,8 @@ class Aggregates {
   Term spread(const Dual& filter);
   Term ordered(const Dual& filter);
   Term percentile(const Dual& filter);
+  Term array(const Dual& filter);
+  Term approximate(const Dual& filter);
   void note(const char* production) { used_.insert(production); }
 
   Random& random_;

@@ -34,14 +34,14 @@ std::strong_ordering order(const Cell& a, const Cell& b) {
 }
 
 bool approximate(const Column& column) {
-  return column.kind == Kind::kDouble && !column.exact;
+  return (column.kind == Kind::kDouble || column.kind == Kind::kInteger) && !column.exact;
 }
 
 bool less(const Cells& a, const Cells& b, const std::vector<Column>& columns) {
   for (const bool last : {false, true}) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
       if (approximate(columns[i]) != last) continue;
-      if (last && a[i].index() != b[i].index()) return a[i].index() < b[i].index();
+      if (last && (a[i].index() == 0) != (b[i].index() == 0)) return a[i].index() == 0;
       if (const auto by = order(a[i], b[i]); by != 0) return by < 0;
     }
   }
@@ -51,9 +51,20 @@ bool less(const Cells& a, const Cells& b, const std::vector<Column>& columns) {
 bool equal(const Cell& a, const Cell& b, const Column& column) {
   if (!approximate(column))
     return order(a, b) == 0 && (a.index() == b.index() || column.kind == Kind::kDouble);
-  if (a.index() != 2 || b.index() != 2) return a.index() == b.index();
-  const double x = std::get<double>(a), y = std::get<double>(b);
-  return std::fabs(x - y) <= 1e-9 * std::max({std::fabs(x), std::fabs(y), 1e-3});
+  if (a.index() == 0 || b.index() == 0) return a.index() == b.index();
+  if (column.kind == Kind::kInteger) {
+    // Estimated counts: of few they are near, never far by a part of them alone.
+    const auto x = static_cast<double>(std::get<std::int64_t>(a));
+    const auto y = static_cast<double>(std::get<std::int64_t>(b));
+    return std::fabs(x - y) <= 2 + column.tolerance * y;
+  }
+  // SQLite's may be an integer.
+  const auto number = [](const Cell& c) {
+    const auto* integer = std::get_if<std::int64_t>(&c);
+    return integer != nullptr ? static_cast<double>(*integer) : std::get<double>(c);
+  };
+  const double x = number(a), y = number(b);
+  return std::fabs(x - y) <= column.tolerance * std::max({std::fabs(x), std::fabs(y), 1e-3});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Two answers as bags of rows: integers, text and NULL exactly, doubles to the bit or within 1e-9.
+// Two answers as bags of rows: integers, text and NULL exactly, doubles to the bit or within their tolerance.
 #pragma once
 
 #include <string>

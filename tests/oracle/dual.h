@@ -39,13 +39,17 @@ enum class Kind : std::uint8_t { kBoolean, kInteger, kDouble, kNumeric, kText, k
 inline constexpr Kind kKinds[] = {Kind::kBoolean, Kind::kInteger, Kind::kDouble,
                                   Kind::kNumeric, Kind::kText,    Kind::kTime};
 
+// How far numbers that are not exact may be apart, as a part of their size.
+inline constexpr double kLastBits = 1e-9;
+
 struct Column {
   std::string name;
   Kind kind = Kind::kInteger;
   // Greatest size of a number, so that SQLite's own operators are used where they cannot overflow.
   double bound = 0;
-  // Doubles: both sides give the same bits. Others are compared with a tolerance, never inside a query.
+  // Both sides give the same bits. Other numbers are compared with a tolerance, never inside a query.
   bool exact = true;
+  double tolerance = kLastBits;
 };
 
 // An expression over some scope.
@@ -54,6 +58,7 @@ struct Term {
   Kind kind = Kind::kInteger;
   double bound = 0;
   bool exact = true;
+  double tolerance = kLastBits;
 };
 
 // Something that stands in FROM. In SQLite's text ?1 is the end of the prefix.

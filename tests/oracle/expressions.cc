@@ -29,6 +29,11 @@ std::string quoted(const std::string& text) {
   return literal + "'";
 }
 
+std::string regular_expression(Random& random) {
+  return quoted(random.pick({"^a", "b+", "([a-z])([a-z]*)", "[0-9]+", "a|ab", "(a)|(b)", "[,:]", "^([A-Z])",
+                             "c$", "(l|L)ine", "\\w+", "(\xc3\xa9)b?"}));
+}
+
 std::string type_name(Kind kind) {
   switch (kind) {
     case Kind::kBoolean: return "BOOLEAN";
@@ -315,6 +320,21 @@ Term Expressions::like(int depth) {
     const std::string ilike = quoted(pattern);
     return {{"(" + a.text.kappa + " ILIKE " + ilike + ")",
              "(lower(" + a.text.sqlite + ") LIKE lower(" + ilike + "))"},
+            Kind::kBoolean,
+            1,
+            true};
+  }
+  if (random_.one_in(4)) {
+    note("fn.regexp_like");
+    const std::string expression = regular_expression(random_), flags = random_.one_in(3) ? ", 'i'" : "";
+    if (flags.empty() && random_.one_in(3))
+      return {{"(" + a.text.kappa + " ~ " + expression + ")",
+               "k_re_like(" + a.text.sqlite + ", " + expression + ", '')"},
+              Kind::kBoolean,
+              1,
+              true};
+    return {{"regexp_like(" + a.text.kappa + ", " + expression + flags + ")",
+             "k_re_like(" + a.text.sqlite + ", " + expression + (flags.empty() ? ", ''" : flags) + ")"},
             Kind::kBoolean,
             1,
             true};

@@ -19,6 +19,8 @@ using Scope = std::vector<Term>;
 // The literal of a text or the NULL of a kind, in both spellings.
 [[nodiscard]] std::string quoted(const std::string& text);
 [[nodiscard]] std::string type_name(Kind kind);
+// A literal of a pattern that means the same to RE2 and to std::regex, and matches no empty text.
+[[nodiscard]] std::string regular_expression(Random& random);
 
 class Expressions {
  public:

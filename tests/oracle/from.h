@@ -20,6 +20,8 @@ struct From {
   std::string single_alias;
   // Windows of a table function: columns to group by.
   bool windowed = false;
+  // Aggregates over it take rows back, though it is a stream: sessions that merge.
+  bool sessions = false;
   std::vector<std::string> needs;
 };
 

@@ -9,7 +9,7 @@ From Grammar::named(const Relation& relation) {
   const std::string as = random_.one_in(3) ? " AS " : " ";
   from.text = {relation.text.kappa + as + name, relation.text.sqlite + " AS " + name};
   for (const Column& c : relation.columns) {
-    from.scope.push_back({same(name + "." + c.name), c.kind, c.bound, c.exact});
+    from.scope.push_back({same(name + "." + c.name), c.kind, c.bound, c.exact, c.tolerance});
   }
   from.single_alias = name;
   from.needs = relation.needs;

@@ -46,7 +46,7 @@ Dual Grammar::list(const std::vector<Item>& items) {
 std::vector<Column> Grammar::columns_of(const std::vector<Item>& items) {
   std::vector<Column> columns;
   for (const Item& item : items)
-    columns.push_back({item.name, item.term.kind, item.term.bound, item.term.exact});
+    columns.push_back({item.name, item.term.kind, item.term.bound, item.term.exact, item.term.tolerance});
   return columns;
 }
 

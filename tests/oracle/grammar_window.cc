@@ -127,6 +127,7 @@ Query Grammar::session() {
   note("session");
   From source = stream_source();
   Expressions expressions(random_, source.scope, used_);
+  source.sessions = true;
   const std::string name = source.single_alias, time = source.event_time;
   const std::int64_t gap = random_.pick(kSizes);
   std::vector<Item> keys;

@@ -5,7 +5,7 @@
 //   [--cases DIRECTORY]
 //
 // KAPPA_SEED and KAPPA_ORACLE_SECONDS stand for --seed and --seconds. With --seconds 0 a seed is one world.
-// One world in five is of derived streams (derived_world.h).
+// Two worlds in three are of derived streams (derived_world.h); they take little time.
 // Exit code: 0 if all held, --comparisons were made, and every landed production was among them.
 #include <spdlog/spdlog.h>
 
@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
   const auto work = [&] {
     do {
       const std::uint64_t seed = next++;
-      const bool derived = options.only.empty() ? seed % 5 == 4 : options.only.starts_with("derived.");
+      const bool derived = options.only.empty() ? seed % 3 != 0 : options.only.starts_with("derived.");
       const Outcome one =
           derived ? kappa::oracle::live_derived(seed) : kappa::oracle::live(seed, options.save, options.only);
       const std::lock_guard lock(mutex);

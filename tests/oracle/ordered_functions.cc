@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "proto/value.h"
 #include "tests/oracle/dual.h"
 #include "tests/oracle/sqlite_functions.h"
 
@@ -117,6 +118,33 @@ void join_texts(sqlite3_context* context) {
   });
 }
 
+// value, the name of its type, by, offset. NULLs stay.
+void array_step(sqlite3_context* context, int, Values v) {
+  Items& state = *items(context, true);
+  state.all.push_back({cell(v[0]), cell(v[2]), sqlite3_value_int64(v[3])});
+  state.delimiter = std::get<std::string>(cell(v[1]));
+}
+std::string element(const Cell& value, const std::string& type) {
+  std::string text;
+  if (const auto* words = std::get_if<std::string>(&value)) {
+    append_json_string(*words, text);
+    return text;
+  }
+  const auto* number = std::get_if<std::int64_t>(&value);
+  if (number == nullptr) return "null";
+  if (type == "BOOLEAN") return *number != 0 ? "true" : "false";
+  if (type == "TIMESTAMP") return "\"" + format_timestamp(*number) + "\"";
+  return type == "BIGINT" ? std::to_string(*number) : format_numeric(*number, 2);
+}
+void join_elements(sqlite3_context* context) {
+  finish(context, [&](std::vector<Item>& all, const Items& state) {
+    sort(all);
+    std::string text = "[";
+    for (const Item& item : all) text += (text.size() > 1 ? "," : "") + element(item.value, state.delimiter);
+    give(context, Cell(text + "]"));
+  });
+}
+
 // value, share.
 void share_step(sqlite3_context* context, int, Values v) {
   if (sqlite3_value_type(v[0]) == SQLITE_NULL) return;
@@ -132,6 +160,14 @@ void discrete(sqlite3_context* context) {
     const auto hundredths = static_cast<std::size_t>(std::lround(state.share * 100));
     const std::size_t place = (hundredths * static_cast<std::size_t>(n) + 99) / 100;
     give(context, all[place == 0 ? 0 : place - 1].by);
+  });
+}
+// The value at p (n - 1), rounded down.
+void quantile(sqlite3_context* context) {
+  finish(context, [&](std::vector<Item>& all, const Items& state) {
+    sort(all);
+    const auto hundredths = static_cast<std::size_t>(std::lround(state.share * 100));
+    give(context, all[hundredths * (all.size() - 1) / 100].by);
   });
 }
 void continuous(sqlite3_context* context) {
@@ -163,6 +199,8 @@ void register_ordered_functions(sqlite3* db) {
   aggregate("k_arg_max", 3, step_with_key, arg<false>);
   aggregate("k_string_agg", 3, text_step, join_texts);
   aggregate("p_disc", 2, share_step, discrete);
+  aggregate("k_array_agg", 4, array_step, join_elements);
+  aggregate("k_quantile", 2, share_step, quantile);
   aggregate("p_cont", 2, share_step, continuous);
 }
 

@@ -66,6 +66,16 @@ BUGS = [
     ("late_merge_lost", "what a session had that a late event joins to another one is forgotten", [
         ("processor/operators/session_aggregate.cc",
          "    KAPPA_CHECK_OK(aggregates_->merge(run.group.value, std::string_view(found.value).substr(kLastBytes)));\n", "")]),
+    ("derived_lost", "the first event that a derived stream makes anew after a restart is taken for one the topic has", [
+        ("processor/derived_writer.cc",
+         "    next_ = last ? *last + 1 : state.next_sequence;\n", "    next_ = last ? *last + 2 : state.next_sequence;\n")]),
+    ("derived_doubled", "the last event that a derived stream's topic has is made again after a restart", [
+        ("processor/derived_writer.cc",
+         "    next_ = last ? *last + 1 : state.next_sequence;\n", "    next_ = last ? *last : state.next_sequence;\n")]),
+    ("scan_without_end", "a scan's upper bound is forgotten", [
+        ("processor/query.cc", "    clip(range, {}, std::move(to));\n", "")]),
+    ("retain_late", "a window leaves one microsecond late", [
+        ("processor/operators/window_expiry.h", "Int128{*end} + after_ <= watermark_", "Int128{*end} + after_ < watermark_")]),
     ("extreme_not_lost", "a maximum that is taken back stays", [
         ("processor/operators/aggregates/extremum.cc",
          "        lost_.push_back(&group);\n",

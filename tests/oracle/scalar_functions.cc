@@ -33,6 +33,11 @@ Term Expressions::integer(int depth) {
     case 0: return leaf(Kind::kInteger);
     case 1: return conditional(Kind::kInteger, depth);
     case 2: {
+      if (random_.one_in(4)) {
+        note("fn.regexp_count");
+        return call(Kind::kInteger, 1000, "regexp_count", "k_re_count", text(depth - 1).text,
+                    ", " + regular_expression(random_));
+      }
       note("fn.length");
       return call(Kind::kInteger, 1000, "length", "length", text(depth - 1).text);
     }
@@ -196,7 +201,7 @@ Term Expressions::text(int depth) {
     note(production);
     return call(Kind::kText, 0, name, name, text(depth - 1).text, rest);
   };
-  switch (random_.below(15)) {
+  switch (random_.below(16)) {
     case 0: return leaf(Kind::kText);
     case 1:
     case 14: return json_part(true);
@@ -223,6 +228,23 @@ Term Expressions::text(int depth) {
       const Dual a = text(depth - 1).text, b = integer(depth - 1).text;
       return {{"concat(" + a.kappa + ", " + b.kappa + ")",
                "(coalesce(" + a.sqlite + ", '') || coalesce(CAST(" + b.sqlite + " AS TEXT), ''))"},
+              Kind::kText,
+              0,
+              true};
+    }
+    case 15: {
+      const Dual a = text(depth - 1).text;
+      const std::string pattern = regular_expression(random_);
+      if (random_.one_in(2)) {
+        note("fn.regexp_extract");
+        const bool grouped = pattern.find("(") != std::string::npos && random_.one_in(2);
+        return call(Kind::kText, 0, "regexp_extract", "k_re_extract", a,
+                    ", " + pattern + (grouped ? ", 1" : ", 0"));
+      }
+      note("fn.regexp_replace");
+      const std::string flags = random_.pick({", ''", ", 'g'", ", 'gi'"});
+      return {{"regexp_replace(" + a.kappa + ", " + pattern + ", '<\\&>'" + flags + ")",
+               "k_re_replace(" + a.sqlite + ", " + pattern + flags + ")"},
               Kind::kText,
               0,
               true};

@@ -11,8 +11,11 @@ namespace kappa::oracle {
 // double), k_ts_text (RFC 3339), k_greatest, k_least (NULLs left out), k_split(text, delimiter, n).
 // Aggregates: ksum (exact, digits beyond 64 bits), kavg, dsum, davg, kvar(x, 0 pop | 1 samp).
 void register_functions(sqlite3* db);
-// k_first, k_last, k_arg_min, k_arg_max (value, by, offset), k_string_agg(text, delimiter, by), p_disc,
+// k_first, k_last, k_arg_min, k_arg_max (value, by, offset), k_string_agg(text, delimiter, by),
+// k_array_agg(value, type, by, offset), k_quantile(value, share), p_disc,
 // p_cont(x, p).
 void register_ordered_functions(sqlite3* db);
+// k_re_like, k_re_extract, k_re_count, k_re_replace.
+void register_regexp_functions(sqlite3* db);
 
 }  // namespace kappa::oracle

@@ -33,6 +33,7 @@ SqliteOracle::SqliteOracle(const Schema& schema) : schema_(schema), sequences_(s
   if (sqlite3_open(":memory:", &db_) != SQLITE_OK) std::abort();
   register_functions(db_);
   register_ordered_functions(db_);
+  register_regexp_functions(db_);
   std::string setup =
       "PRAGMA case_sensitive_like = ON; CREATE TABLE slides (n INTEGER PRIMARY KEY);"
       "WITH RECURSIVE up(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM up WHERE n < 15) INSERT INTO slides "

@@ -117,6 +117,10 @@ class World {
     for (int tries = 0; tries < (only_.empty() ? 60 : 3000); ++tries) {
       Query query = of_view && random_.one_in(16) ? grammar_.retained() : grammar_.query();
       if (!only_.empty() && !query.productions.contains(only_)) continue;
+      // Lists have a bound of 64 KiB.
+      if (large_ &&
+          (query.productions.contains("agg.string_agg") || query.productions.contains("agg.array_agg")))
+        continue;
       if (query.text.sqlite.size() > 20'000 || query.needs.size() > 8) continue;
       const auto rows =
           probe_.query(query.text.sqlite, UINT32_MAX, large_ ? 10'000 : 3'000, large_ ? 6'000 : 3'000);
