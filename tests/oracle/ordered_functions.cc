@@ -1,7 +1,9 @@
 // Aggregates of the oracle that depend on an order: each keeps all rows of its group and sorts at the end.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -49,6 +51,10 @@ void give(sqlite3_context* context, const Cell& value) {
     sqlite3_result_text(context, text->data(), static_cast<int>(text->size()), SQLITE_TRANSIENT);
   }
 }
+
+// Far from the 64 KiB that Kappa's lists may have, whatever the elements.
+constexpr std::size_t kListMax = 500;
+thread_local bool long_list = false;
 
 template <class Finish>
 void finish(sqlite3_context* context, Finish&& finish_items) {
@@ -111,6 +117,7 @@ void text_step(sqlite3_context* context, int, Values v) {
 void join_texts(sqlite3_context* context) {
   finish(context, [&](std::vector<Item>& all, const Items& state) {
     sort(all);
+    long_list |= all.size() > kListMax;
     std::string text = std::get<std::string>(all.front().value);
     for (std::size_t i = 1; i < all.size(); ++i)
       text += state.delimiter + std::get<std::string>(all[i].value);
@@ -139,6 +146,7 @@ std::string element(const Cell& value, const std::string& type) {
 void join_elements(sqlite3_context* context) {
   finish(context, [&](std::vector<Item>& all, const Items& state) {
     sort(all);
+    long_list |= all.size() > kListMax;
     std::string text = "[";
     for (const Item& item : all) text += (text.size() > 1 ? "," : "") + element(item.value, state.delimiter);
     give(context, Cell(text + "]"));
@@ -167,7 +175,11 @@ void quantile(sqlite3_context* context) {
   finish(context, [&](std::vector<Item>& all, const Items& state) {
     sort(all);
     const auto hundredths = static_cast<std::size_t>(std::lround(state.share * 100));
-    give(context, all[hundredths * (all.size() - 1) / 100].by);
+    const Cell& value = all[hundredths * (all.size() - 1) / 100].by;
+    // What is less than every normal double counts as zero.
+    const auto* real = std::get_if<double>(&value);
+    give(context,
+         real != nullptr && std::fabs(*real) < std::numeric_limits<double>::min() ? Cell(0.0) : value);
   });
 }
 void continuous(sqlite3_context* context) {
@@ -186,6 +198,10 @@ void continuous(sqlite3_context* context) {
 }
 
 }  // namespace
+
+bool had_long_list() {
+  return std::exchange(long_list, false);
+}
 
 void register_ordered_functions(sqlite3* db) {
   const auto aggregate = [&](const char* name, int arguments, void (*each)(sqlite3_context*, int, Values),

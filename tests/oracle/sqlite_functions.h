@@ -15,6 +15,8 @@ void register_functions(sqlite3* db);
 // k_array_agg(value, type, by, offset), k_quantile(value, share), p_disc,
 // p_cont(x, p).
 void register_ordered_functions(sqlite3* db);
+// True if a list of this thread's queries since the last call had so many elements that Kappa's may be NULL.
+[[nodiscard]] bool had_long_list();
 // k_re_like, k_re_extract, k_re_count, k_re_replace.
 void register_regexp_functions(sqlite3* db);
 
