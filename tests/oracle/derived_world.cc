@@ -68,6 +68,7 @@ class DerivedWorld {
     std::string definition;
     Query query;
     std::string watermark;        // Of EMIT ON WINDOW CLOSE.
+    std::string copy;             // Of its events, a view or a stream; empty: none.
     bool exact = true;            // Else the stream may have more than `expected`.
     std::vector<Cells> expected;  // After the first `known` events.
     std::size_t known = 0;
@@ -125,6 +126,12 @@ class DerivedWorld {
       }
       // Rows that are there before any event are owed to none.
       if (!on_close) derived.before = bag(answer(derived, 0));
+      if (random_.one_in(2)) {
+        // A view of its events, or another stream of them.
+        derived.copy = "copy_of_" + derived.name;
+        const std::string what = random_.one_in(2) ? "CREATE MATERIALIZED VIEW " : "CREATE STREAM ";
+        if (!execute(what + derived.copy + " AS SELECT * FROM " + derived.name)) return;
+      }
       ++outcome_.queries;
       streams_.push_back(std::move(derived));
       return;
@@ -212,7 +219,8 @@ class DerivedWorld {
             row[i] = {};
         }
       }
-      auto answer = engine_.execute("SELECT * FROM " + derived.name);
+      const std::string& read = derived.copy.empty() || random_.one_in(2) ? derived.name : derived.copy;
+      auto answer = engine_.execute("SELECT * FROM " + read);
       if (!answer) {
         problem(derived.name + " failed: " + to_string(answer.error()) + "\n" + derived.definition);
         return;
@@ -222,9 +230,9 @@ class DerivedWorld {
       outcome_.productions.compared(derived.query.productions);
       const std::string found = difference(answer->rows, expected, derived.query.columns);
       if (found.empty()) continue;
-      std::string text = derived.name + " after " + std::to_string(done_) + " events\n" + found +
-                         definitions_ + "  " + derived.definition + ";\nSQLite:\n  " +
-                         derived.query.text.sqlite + "\nevents:\n";
+      std::string text = read + " after " + std::to_string(done_) + " events\n" + found + definitions_ +
+                         "  " + derived.definition + ";\nSQLite:\n  " + derived.query.text.sqlite +
+                         "\nevents:\n";
       for (std::size_t i = 0; i < done_ && i < 40; ++i)
         text += "  " + schema_.topics[events_[i].topic].name + "  " + events_[i].json + "\n";
       if (!problem(text)) return;

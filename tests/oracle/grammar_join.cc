@@ -74,7 +74,11 @@ From Grammar::joined(int depth) {
     condition +=
         " AND " + more.left->text.kappa + random_.pick({" < ", " <> ", " >= "}) + more.right->text.kappa;
   }
-  const std::string word = outer ? " LEFT JOIN " : random_.pick({" JOIN ", " INNER JOIN "});
+  const bool right_outer = outer && random_.one_in(3);
+  if (right_outer) note("join.right");
+  const std::string word = right_outer ? " RIGHT JOIN "
+                           : outer     ? " LEFT JOIN "
+                                       : random_.pick({" JOIN ", " INNER JOIN "});
   From from;
   from.text = {left.text.kappa + word + other.text.kappa + " ON " + condition,
                left.text.sqlite + word + other.text.sqlite + " ON " + condition};

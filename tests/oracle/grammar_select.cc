@@ -158,7 +158,9 @@ Query Grammar::grouped(int depth) {
 }
 
 Query Grammar::union_all(int depth) {
-  note("union_all");
+  // UNION leaves equal rows out.
+  const std::string word = random_.one_in(4) ? " UNION " : " UNION ALL ";
+  note(word == " UNION " ? "union" : "union_all");
   const From left = from(depth - 1);
   std::vector<Item> items;
   Expressions first(random_, left.scope, used_);
@@ -182,8 +184,8 @@ Query Grammar::union_all(int depth) {
       columns[i].bound = std::max(columns[i].bound, term.bound);
     }
     const Dual also = where(right, 2), chosen = list(others);
-    text.kappa += " UNION ALL SELECT " + chosen.kappa + " FROM " + right.text.kappa + also.kappa;
-    text.sqlite += " UNION ALL SELECT " + chosen.sqlite + " FROM " + right.text.sqlite + also.sqlite;
+    text.kappa += word + "SELECT " + chosen.kappa + " FROM " + right.text.kappa + also.kappa;
+    text.sqlite += word + "SELECT " + chosen.sqlite + " FROM " + right.text.sqlite + also.sqlite;
     merge_needs(needs.needs, right.needs);
   }
   return finish(std::move(text), std::move(columns), needs);

@@ -38,10 +38,27 @@ Term Expressions::integer(int depth) {
         return call(Kind::kInteger, 1000, "regexp_count", "k_re_count", text(depth - 1).text,
                     ", " + regular_expression(random_));
       }
+      if (random_.one_in(4)) {
+        note("fn.strpos");
+        return call(Kind::kInteger, 1000, "strpos", "instr", text(depth - 1).text,
+                    ", " + quoted(random_.pick({"a", "b", ",", "\xc3\xa9", "bc"})));
+      }
+      if (random_.one_in(4)) {
+        note("fn.octet_length");
+        const Dual a = text(depth - 1).text;
+        return {{"octet_length(" + a.kappa + ")", "length(CAST(" + a.sqlite + " AS BLOB))"},
+                Kind::kInteger,
+                1e4,
+                true};
+      }
       note("fn.length");
       return call(Kind::kInteger, 1000, "length", "length", text(depth - 1).text);
     }
     case 3: {
+      if (random_.one_in(3)) {
+        note("fn.sign");
+        return call(Kind::kInteger, 1, "sign", "sign", integer(depth - 1).text);
+      }
       note("fn.abs");
       const Term a = integer(depth - 1);
       if (a.bound > 1e18) return a;
@@ -201,11 +218,28 @@ Term Expressions::text(int depth) {
     note(production);
     return call(Kind::kText, 0, name, name, text(depth - 1).text, rest);
   };
-  switch (random_.below(16)) {
+  switch (random_.below(17)) {
     case 0: return leaf(Kind::kText);
     case 1:
     case 14: return json_part(true);
     case 2: return conditional(Kind::kText, depth);
+    case 16: {
+      const std::string count = random_.pick({"0", "1", "2", "5"});
+      const Dual a = text(depth - 1).text;
+      if (random_.one_in(2)) {
+        note("fn.left");
+        return {{"left(" + a.kappa + ", " + count + ")", "substr(" + a.sqlite + ", 1, " + count + ")"},
+                Kind::kText,
+                0,
+                true};
+      }
+      if (count == "0") return {a, Kind::kText, 0, true};
+      note("fn.right");
+      return {{"right(" + a.kappa + ", " + count + ")", "substr(" + a.sqlite + ", -" + count + ")"},
+              Kind::kText,
+              0,
+              true};
+    }
     case 3: return plain("fn.upper_lower", random_.pick({"upper", "lower"}), "");
     case 4:
       return plain("fn.substr", "substr",
