@@ -75,13 +75,16 @@ From Grammar::joined(int depth) {
         " AND " + more.left->text.kappa + random_.pick({" < ", " <> ", " >= "}) + more.right->text.kappa;
   }
   const bool right_outer = outer && random_.one_in(3);
+  // SQLite is asked the other way round: its RIGHT JOIN lets rows through that its WHERE does not.
   if (right_outer) note("join.right");
   const std::string word = right_outer ? " RIGHT JOIN "
                            : outer     ? " LEFT JOIN "
                                        : random_.pick({" JOIN ", " INNER JOIN "});
   From from;
   from.text = {left.text.kappa + word + other.text.kappa + " ON " + condition,
-               left.text.sqlite + word + other.text.sqlite + " ON " + condition};
+               (right_outer ? other.text.sqlite + " LEFT JOIN " + left.text.sqlite
+                            : left.text.sqlite + word + other.text.sqlite) +
+                   " ON " + condition};
   append_scope(from.scope, left.scope);
   append_scope(from.scope, other.scope);
   from.needs = left.needs;
