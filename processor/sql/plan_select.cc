@@ -218,12 +218,19 @@ Expected<Relation> Planner::grouped(Relation input, std::vector<ExpressionPtr> k
       }
     }
   }
+  // A session's start identifies it among those of its partition; its end moves. Elsewhere, and in groups of
+  // groups of sessions, two that begin together may end apart.
+  const Window& below = input.base->window;
+  const bool session = input.base->kind == PlanKind::kWindow && below.kind == Window::Kind::kSession;
+  const auto is_key = [&](const ExpressionPtr& part) {
+    return std::ranges::any_of(keys, [&](const ExpressionPtr& key) { return equal(*key, *part); });
+  };
+  const bool start_identifies = session && std::ranges::all_of(below.partition, is_key);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     std::string name = to_string(*keys[i], names);
     if (plan->window_key && plan->window_key->start == i) name = "window_start";
     if (plan->window_key && plan->window_key->end == i) name = "window_end";
-    // A session's start identifies it; its end moves.
-    const bool session_end = plan->window_key && plan->window_key->end == i && input.window->size_micros == 0;
+    const bool session_end = plan->window_key && plan->window_key->end == i && start_identifies;
     if (!session_end) {
       result.key.push_back(make_column(i, keys[i]->type));
       result.key_names.push_back(name);
