@@ -311,6 +311,7 @@ void TopicEvents::filter(Stream& stream) {
 }
 
 void TopicEvents::finish_chunk() {
+  for (Vector& vector : vectors_) vector.offer_codes(rows_);
   for (const auto& stream : streams_) filter(*stream);
   const std::vector<std::uint64_t>& failures = decoder_->conversion_failures();
   for (std::size_t i = 0; i < scans_.size(); ++i) {

@@ -108,43 +108,28 @@ Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
   group_of_.resize(batch.count);
   key_columns_.clear();
   for (ExpressionEvaluator& key : keys_) key_columns_.push_back(&key.evaluate(batch));
-  // The keys of all rows, except that neighbours often share theirs; then all entries at once.
-  key_bytes_.clear();
-  key_ends_.clear();
-  key_rows_.clear();
-  std::size_t previous = 0;
-  for (const std::uint32_t row : *rows_) {
-    const std::size_t begin = key_bytes_.size();
-    for (const Vector* const column : key_columns_) append_key(*column, row, key_bytes_);
-    const std::string_view bytes = key_bytes_;
-    if (!key_ends_.empty() && bytes.substr(begin) == bytes.substr(previous, begin - previous)) {
-      key_bytes_.resize(begin);
-    } else {
-      previous = begin;
-      key_ends_.push_back(key_bytes_.size());
-      if (expiry_) key_rows_.push_back(row);
-    }
-    group_of_[row] = static_cast<std::uint32_t>(key_ends_.size() - 1);
-  }
-  key_views_.clear();
-  for (std::size_t i = 0, begin = 0; i < key_ends_.size(); begin = key_ends_[i++])
-    key_views_.push_back(std::string_view(key_bytes_).substr(begin, key_ends_[i] - begin));
-  key_entries_.resize(key_views_.size());
-  KAPPA_CHECK_OK(store_.entries(options_.table, key_views_, key_entries_));
-  for (std::size_t i = 0; i < key_entries_.size(); ++i) {
+  row_keys_.find(key_columns_, *rows_);
+  const std::span<const std::string_view> keys = row_keys_.keys();
+  key_entries_.resize(keys.size());
+  group_of_key_.resize(keys.size());
+  KAPPA_CHECK_OK(store_.entries(options_.table, keys, key_entries_));
+  for (std::size_t i = 0; i < keys.size(); ++i) {
     StateEntry* const entry = key_entries_[i];
-    if (entry->mark != 0) continue;
-    groups_.push_back(entry);
-    entry->mark = static_cast<std::uint32_t>(groups_.size());
-    was_there_.push_back(entry->exists && aggregates_->has_row(entry->value));
-    if (expiry_) {
-      existed_.push_back(entry->exists);
-      ends_.push_back(expiry_->end_of(key_columns_, key_rows_[i]));
+    if (entry->mark == 0) {
+      groups_.push_back(entry);
+      entry->mark = static_cast<std::uint32_t>(groups_.size());
+      was_there_.push_back(entry->exists && aggregates_->has_row(entry->value) ? 1 : 0);
+      if (expiry_) {
+        existed_.push_back(entry->exists);
+        ends_.push_back(expiry_->end_of(key_columns_, row_keys_.first_rows()[i]));
+      }
+      if (keep_old) old_values_.push_back(entry->exists ? std::optional(std::string(entry->value)) : std::nullopt);
     }
-    if (keep_old) old_values_.push_back(entry->exists ? std::optional(std::string(entry->value)) : std::nullopt);
+    group_of_key_[i] = entry->mark - 1;
   }
-  for (const std::uint32_t row : *rows_) group_of_[row] = key_entries_[group_of_[row]]->mark - 1;
   for (StateEntry* const entry : groups_) entry->mark = 0;
+  const std::span<const std::uint32_t> key_of = row_keys_.key_of();
+  for (std::size_t i = 0; i < key_of.size(); ++i) group_of_[(*rows_)[i]] = group_of_key_[key_of[i]];
   return {};
 }
 
@@ -152,27 +137,27 @@ void AggregateOperator::add_weights(const ChangeBatch& batch) {
   for (StateEntry* const group : groups_) {
     if (!group->exists) group->value.assign(aggregates_->layout().fixed_bytes(), '\0');
   }
-  for (const std::uint32_t row : *rows_) {
-    char* const at = groups_[group_of_[row]]->value.data();
-    store_raw(at, load_raw<std::int64_t>(at) + batch.weight(row));
-  }
+  weight_of_.assign(groups_.size(), 0);
+  for (const std::uint32_t row : *rows_) weight_of_[group_of_[row]] += batch.weight(row);
+  for (std::size_t i = 0; i < groups_.size(); ++i) add_raw(groups_[i]->value.data(), weight_of_[i]);
 }
 
 void AggregateOperator::settle() {
+  const bool global = aggregates_->global();
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     StateEntry& group = *groups_[i];
     // Rows may be taken back before they come: a weight of zero alone does not say that nothing is left.
-    group.exists = aggregates_->global() || GroupLayout::weight(group.value) != 0 ||
+    group.exists = global || GroupLayout::weight(group.value) != 0 ||
                    group.value.view().find_first_not_of('\0') != std::string_view::npos;
     const bool there = group.exists && aggregates_->has_row(group.value);
     if (!group.exists) group.value.clear();
-    store_.changed(group);
     if (expiry_ && ends_[i] && existed_[i] != group.exists) expiry_->track(group.key, *ends_[i], group.exists);
     if (options_.row_count != nullptr) {
-      if (there && !was_there_[i]) ++*options_.row_count;
-      if (!there && was_there_[i]) --*options_.row_count;
+      if (there && was_there_[i] == 0) ++*options_.row_count;
+      if (!there && was_there_[i] != 0) --*options_.row_count;
     }
   }
+  store_.changed(groups_);
 }
 
 Status AggregateOperator::give_changes() {
@@ -181,7 +166,7 @@ Status AggregateOperator::give_changes() {
     const bool there = group.exists && aggregates_->has_row(group.value);
     std::optional<Row> old_row;
     std::optional<Row> new_row;
-    if (was_there_[i]) {
+    if (was_there_[i] != 0) {
       KAPPA_TRY(old_row, aggregates_->row(group.key, *old_values_[i]));
     }
     if (there) {

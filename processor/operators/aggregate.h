@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "processor/operators/batch_builder.h"
+#include "processor/operators/batch_keys.h"
 #include "processor/operators/group_codec.h"
 #include "processor/operators/operator.h"
 #include "processor/operators/window_expiry.h"
@@ -74,15 +75,14 @@ class AggregateOperator final : public Operator {
   Selection all_rows_;
   const Selection* rows_ = nullptr;
   std::vector<const Vector*> key_columns_;
-  std::string key_bytes_;
-  std::vector<std::size_t> key_ends_;
-  std::vector<std::string_view> key_views_;
+  BatchKeys row_keys_;
   std::vector<StateEntry*> key_entries_;
+  std::vector<std::uint32_t> group_of_key_;
   std::vector<std::uint32_t> group_of_;
   std::vector<StateEntry*> groups_;
+  std::vector<std::int64_t> weight_of_;                 // Per group: of its rows.
   std::vector<std::optional<std::string>> old_values_;  // Per group, when changes are given.
-  std::vector<bool> was_there_;                         // Per group: had a row.
-  std::vector<std::uint32_t> key_rows_;                 // Of each of key_ends_, where groups leave.
+  std::vector<std::uint8_t> was_there_;                 // Per group: 1 if it had a row.
   std::vector<bool> existed_;                           // Per group: had an entry.
   std::vector<std::optional<std::int64_t>> ends_;       // Per group, where they leave by the watermark.
   Selection in_time_;

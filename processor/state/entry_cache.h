@@ -27,6 +27,7 @@
 
 #include "processor/state/hash.h"
 #include "processor/state/state_store.h"
+#include "processor/vector/short_bytes.h"
 
 namespace kappa::processor {
 
@@ -52,21 +53,27 @@ class EntryCache {
       if (slot == 0) return nullptr;
       if (tag_of(slot) != tag(lookup.hash)) continue;
       StateEntry* const entry = entry_of(slot);
-      if (entry->hash == lookup.hash && entry->table == lookup.table && entry->key == lookup.key) return entry;
+      if (is(*entry, lookup)) return entry;
     }
   }
   // For lookups that come in many: ask for all slots, then for all entries, then find.
   void prefetch_slot(std::uint64_t hash) const { __builtin_prefetch(&slots_[home(hash)]); }
-  void prefetch_entry(std::uint64_t hash) const {
+  // Gives the entry that is probably it, which is not looked at yet; null if there is none.
+  [[nodiscard]] StateEntry* prefetch_entry(std::uint64_t hash) const {
     for (std::size_t at = home(hash);; at = (at + 1) & mask_) {
       const std::uint64_t slot = slots_[at].load(std::memory_order_relaxed);
-      if (slot == 0) return;
+      if (slot == 0) return nullptr;
       if (tag_of(slot) != tag(hash)) continue;
-      const char* const entry = reinterpret_cast<const char*>(entry_of(slot));
+      StateEntry* const entry = entry_of(slot);
       __builtin_prefetch(entry);
-      __builtin_prefetch(entry + 64);
-      return;
+      __builtin_prefetch(reinterpret_cast<const char*>(entry) + 64);
+      return entry;
     }
+  }
+  // find(), where prefetch_entry() gave `candidate` and nothing was added or replaced since.
+  [[nodiscard]] StateEntry* find(const Lookup& lookup, StateEntry* candidate) const {
+    if (candidate == nullptr || is(*candidate, lookup)) return candidate;
+    return find(lookup);
   }
 
   // Whether `count` more entries have slots without grow().
@@ -107,6 +114,9 @@ class EntryCache {
   static constexpr std::size_t kLooksMax = 1 << 13;
   static constexpr std::size_t kLineSlots = 8;
 
+  [[nodiscard]] static bool is(const StateEntry& entry, const Lookup& lookup) {
+    return entry.hash == lookup.hash && entry.table == lookup.table && same_bytes(entry.key, lookup.key);
+  }
   [[nodiscard]] std::size_t slot_count() const { return mask_ + 1; }
   [[nodiscard]] std::size_t home(std::uint64_t hash) const { return hash & mask_; }
   // Bits that home() does not use in any table of this world.

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "processor/vector/short_bytes.h"
+
 namespace kappa::processor {
 namespace {
 
@@ -12,11 +14,10 @@ constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
 constexpr char kNullMark = 0;
 constexpr char kValueMark = 1;
 
-void append_u64(std::uint64_t v, std::string& out) {
+char* write_u64(std::uint64_t v, char* to) {
   v = __builtin_bswap64(v);
-  char raw[8];
-  std::memcpy(raw, &v, 8);
-  out.append(raw, 8);
+  std::memcpy(to, &v, 8);
+  return to + 8;
 }
 std::uint64_t load_u64(const char* from) {
   std::uint64_t v = 0;
@@ -24,45 +25,71 @@ std::uint64_t load_u64(const char* from) {
   return __builtin_bswap64(v);
 }
 
-void append_int64(std::int64_t v, std::string& out) {
-  const std::uint64_t big_endian = __builtin_bswap64(static_cast<std::uint64_t>(v) ^ kSign);
-  char raw[9];
-  raw[0] = kValueMark;
-  std::memcpy(raw + 1, &big_endian, 8);
-  out.append(raw, 9);
+char* write_bool(bool v, char* to) {
+  to[0] = kValueMark;
+  to[1] = v ? 1 : 0;
+  return to + 2;
 }
-void append_double(double v, std::string& out) {
+char* write_int64(std::int64_t v, char* to) {
+  *to = kValueMark;
+  return write_u64(static_cast<std::uint64_t>(v) ^ kSign, to + 1);
+}
+char* write_double(double v, char* to) {
   if (v == 0) v = 0;  // -0 and 0 are one value.
   const auto bits = std::bit_cast<std::uint64_t>(v);
-  out.push_back(kValueMark);
-  append_u64((bits & kSign) != 0 ? ~bits : bits | kSign, out);
+  *to = kValueMark;
+  return write_u64((bits & kSign) != 0 ? ~bits : bits | kSign, to + 1);
 }
 double double_of(std::uint64_t ordered) {
   return std::bit_cast<double>((ordered & kSign) != 0 ? ordered & ~kSign : ~ordered);
 }
-void append_int128(Int128 v, std::string& out) {
+char* write_int128(Int128 v, char* to) {
   __extension__ typedef unsigned __int128 Wide;
   const auto wide = static_cast<Wide>(v);
-  out.push_back(kValueMark);
-  append_u64(static_cast<std::uint64_t>(wide >> 64) ^ kSign, out);
-  append_u64(static_cast<std::uint64_t>(wide), out);
+  *to = kValueMark;
+  to = write_u64(static_cast<std::uint64_t>(wide >> 64) ^ kSign, to + 1);
+  return write_u64(static_cast<std::uint64_t>(wide), to);
 }
 Int128 int128_of(const char* from) {
   __extension__ typedef unsigned __int128 Wide;
   return static_cast<Int128>((static_cast<Wide>(load_u64(from) ^ kSign) << 64) | load_u64(from + 8));
 }
-void append_text(std::string_view text, std::string& out) {
-  out.push_back(kValueMark);
+char* write_escaped(std::string_view text, char* to) {
   while (!text.empty()) {
-    const void* zero = std::memchr(text.data(), 0, text.size());
+    const void* const zero = std::memchr(text.data(), 0, text.size());
     if (zero == nullptr) break;
     const auto length = static_cast<std::size_t>(static_cast<const char*>(zero) - text.data());
-    out.append(text.data(), length);
-    out.append("\0\xff", 2);
+    std::memcpy(to, text.data(), length + 1);
+    to += length + 1;
+    *to++ = '\xff';
     text.remove_prefix(length + 1);
   }
-  out.append(text);
-  out.append(2, '\0');
+  if (!text.empty()) std::memcpy(to, text.data(), text.size());
+  return to + text.size();
+}
+// Without a call where the text is short and has no zero.
+char* write_text(std::string_view text, char* to) {
+  *to++ = kValueMark;
+  const std::size_t size = text.size();
+  const ShortWords words = size <= kShortBytes ? short_words(text.data(), size) : ShortWords{};
+  if (size > kShortBytes || size < 4) {
+    to = write_escaped(text, to);
+  } else if (size < 8 ? has_zero_byte(words.first | words.last << 32)
+                      : has_zero_byte(words.first) || has_zero_byte(words.last)) {
+    to = write_escaped(text, to);
+  } else {
+    if (size < 8) {
+      std::memcpy(to, &words.first, 4);
+      std::memcpy(to + size - 4, &words.last, 4);
+    } else {
+      std::memcpy(to, &words.first, 8);
+      std::memcpy(to + size - 8, &words.last, 8);
+    }
+    to += size;
+  }
+  to[0] = 0;
+  to[1] = 0;
+  return to + 2;
 }
 
 std::unexpected<Error> damaged() {
@@ -98,37 +125,52 @@ std::size_t fixed_bytes(Physical physical) {
 }  // namespace
 
 void append_key(const Value& value, std::string& out) {
+  const auto append = [&out](std::size_t bytes_max, auto&& write) {
+    const std::size_t begin = out.size();
+    out.resize(begin + bytes_max);
+    out.resize(static_cast<std::size_t>(write(out.data() + begin) - out.data()));
+  };
   if (value.is_null()) {
     out.push_back(kNullMark);
     return;
   }
   switch (physical_of(value.type().id)) {
-    case Physical::kBool:
-      out.push_back(kValueMark);
-      out.push_back(value.as_bool() ? 1 : 0);
+    case Physical::kBool: append(2, [&](char* to) { return write_bool(value.as_bool(), to); }); return;
+    case Physical::kInt64: append(9, [&](char* to) { return write_int64(value.as_int64(), to); }); return;
+    case Physical::kDouble: append(9, [&](char* to) { return write_double(value.as_double(), to); }); return;
+    case Physical::kInt128: append(17, [&](char* to) { return write_int128(value.as_int128(), to); }); return;
+    case Physical::kText:
+      append(3 + 2 * value.as_text().size(), [&](char* to) { return write_text(value.as_text(), to); });
       return;
-    case Physical::kInt64: append_int64(value.as_int64(), out); return;
-    case Physical::kDouble: append_double(value.as_double(), out); return;
-    case Physical::kInt128: append_int128(value.as_int128(), out); return;
-    case Physical::kText: append_text(value.as_text(), out); return;
   }
 }
 
-void append_key(const Vector& vector, std::size_t row, std::string& out) {
-  if (!vector.valid()[row]) {
-    out.push_back(kNullMark);
-    return;
+char* write_key(const Vector& vector, std::size_t row, char* to) {
+  if (vector.valid()[row] == 0) {
+    *to = kNullMark;
+    return to + 1;
   }
   switch (physical_of(vector.type().id)) {
-    case Physical::kBool:
-      out.push_back(kValueMark);
-      out.push_back(vector.data<std::uint8_t>()[row] ? 1 : 0);
-      return;
-    case Physical::kInt64: append_int64(vector.data<std::int64_t>()[row], out); return;
-    case Physical::kDouble: append_double(vector.data<double>()[row], out); return;
-    case Physical::kInt128: append_int128(vector.data<Int128>()[row], out); return;
-    case Physical::kText: append_text(vector.data<std::string_view>()[row], out); return;
+    case Physical::kBool: return write_bool(vector.data<std::uint8_t>()[row] != 0, to);
+    case Physical::kInt64: return write_int64(vector.data<std::int64_t>()[row], to);
+    case Physical::kDouble: return write_double(vector.data<double>()[row], to);
+    case Physical::kInt128: return write_int128(vector.data<Int128>()[row], to);
+    case Physical::kText: return write_text(vector.data<std::string_view>()[row], to);
   }
+  return to;
+}
+
+void append_key(const Vector& vector, std::size_t row, std::string& out) {
+  static constexpr std::size_t kFewBytes = 64;
+  const std::size_t bytes_max = key_bytes_max(vector, row);
+  if (bytes_max <= kFewBytes) {
+    char few[kFewBytes];
+    out.append(few, static_cast<std::size_t>(write_key(vector, row, few) - few));
+    return;
+  }
+  const std::size_t begin = out.size();
+  out.resize(begin + bytes_max);
+  out.resize(static_cast<std::size_t>(write_key(vector, row, out.data() + begin) - out.data()));
 }
 
 Expected<Value> read_key(std::string_view& in, Type type) {

@@ -25,6 +25,12 @@ namespace kappa::processor {
 // Appends one column. The type that counts is the value's or the vector's own.
 void append_key(const Value& value, std::string& out);
 void append_key(const Vector& vector, std::size_t row, std::string& out);
+// The same without a string: key_bytes_max() is how much it takes at most, write_key() gives the end of what it wrote.
+[[nodiscard]] inline std::size_t key_bytes_max(const Vector& vector, std::size_t row) {
+  if (physical_of(vector.type().id) != Physical::kText) return 17;
+  return vector.valid()[row] == 0 ? 1 : 3 + 2 * vector.data<std::string_view>()[row].size();
+}
+[[nodiscard]] char* write_key(const Vector& vector, std::size_t row, char* to);
 // Reads one column of `type` from the front of `in` and removes it there. kCorrupt 3301 if the bytes
 // are not what append_key() writes for a value of the type (one value has one encoding).
 [[nodiscard]] Expected<Value> read_key(std::string_view& in, Type type);

@@ -132,6 +132,7 @@ class StateStore {
   virtual void begin_changes() = 0;
   // After `entry` was changed (value, exists): makes the change part of the active overlay.
   virtual void changed(StateEntry& entry) = 0;
+  virtual void changed(std::span<StateEntry* const> entries) = 0;
   // Declares that first() and scan() will be asked of this table: its entries in memory are kept in order. Before
   // the first change of it.
   virtual void keep_ordered(TableId table) = 0;

@@ -119,10 +119,12 @@ StateEntry& LayeredStore::add(const EntryCache::Lookup& lookup, const std::optio
   return cache_->add(lookup, value.has_value(), value.value_or(std::string_view()), rooms_[lookup.table]);
 }
 
-StateEntry& LayeredStore::writable(StateEntry& entry) {
+inline StateEntry& LayeredStore::writable(StateEntry& entry) {
   entry.touched = true;
-  const std::uint32_t number = Overlay::number_of(entry);
-  if (number == active_->number()) return entry;
+  return Overlay::number_of(entry) == active_->number() ? entry : writable_of_older(entry);
+}
+
+StateEntry& LayeredStore::writable_of_older(StateEntry& entry) {
   for (const std::shared_ptr<Overlay>& overlay : kept_) {
     if (!overlay->has(entry)) continue;
     StateEntry& copy = cache_->replace(entry);
@@ -163,10 +165,13 @@ Status LayeredStore::entries(TableId table, std::span<const std::string_view> ke
       hashes_[i] = hash_key(table, keys[i]);
       cache_->prefetch_slot(hashes_[i]);
     }
-    for (std::size_t i = begin; i < end; ++i) cache_->prefetch_entry(hashes_[i]);
+    for (std::size_t i = begin; i < end; ++i) out[i] = cache_->prefetch_entry(hashes_[i]);
+    bool replaced = false;  // The same key may come again.
     for (std::size_t i = begin; i < end; ++i) {
-      StateEntry* const found = cache_->find({table, keys[i], hashes_[i]});
+      const EntryCache::Lookup lookup{table, keys[i], hashes_[i]};
+      StateEntry* const found = replaced ? cache_->find(lookup) : cache_->find(lookup, out[i]);
       out[i] = found != nullptr ? &writable(*found) : nullptr;
+      replaced |= out[i] != found;
       if (found == nullptr) missing_.push_back(i);
     }
   }
@@ -203,15 +208,26 @@ void LayeredStore::begin_changes() {
   locked_ = true;
 }
 
-void LayeredStore::changed(StateEntry& entry) {
-  const bool member = active_->has(entry);
-  const std::size_t before = member ? EntryCache::bytes_of(entry) : 0;
+inline void LayeredStore::note_change(StateEntry& entry) {
+  const std::size_t heap = entry.heap_counted;
   cache_->recount(entry);
-  if (!member) active_->add(entry, ordered_tables_[entry.table]);
-  active_->count(EntryCache::bytes_of(entry) - before);
+  if (active_->has(entry)) {
+    active_->count(entry.heap_counted - heap);  // May wrap, and does so back.
+  } else {
+    active_->add(entry, ordered_tables_[entry.table]);
+    active_->count(EntryCache::bytes_of(entry));
+  }
   std::size_t& room = rooms_[entry.table];
   const std::size_t bytes = entry.value.size();
   if (bytes > room || bytes < room / 2) room = bytes;
+}
+
+void LayeredStore::changed(StateEntry& entry) {
+  note_change(entry);
+}
+
+void LayeredStore::changed(std::span<StateEntry* const> entries) {
+  for (StateEntry* const entry : entries) note_change(*entry);
 }
 
 void LayeredStore::put(TableId table, std::string_view key, std::string_view value) {

@@ -61,6 +61,7 @@ class LayeredStore final : public StateStore {
                                std::span<StateEntry*> out) override;
   void begin_changes() override;
   void changed(StateEntry& entry) override;
+  void changed(std::span<StateEntry* const> entries) override;
   void keep_ordered(TableId table) override { ordered_tables_[table] = true; }
   [[nodiscard]] Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table,
                                                                                    KeyRange range,
@@ -98,6 +99,8 @@ class LayeredStore final : public StateStore {
   StateEntry& add(const EntryCache::Lookup& lookup, const std::optional<std::string_view>& value);
   // The entry itself, or its copy if an overlay that is being committed or read needs it as it is.
   [[nodiscard]] StateEntry& writable(StateEntry& entry);
+  [[nodiscard]] StateEntry& writable_of_older(StateEntry& entry);
+  void note_change(StateEntry& entry);
   // The entry of a key whose value does not matter. After begin_changes().
   [[nodiscard]] StateEntry& entry_unloaded(TableId table, std::string_view key);
   // Readers are out: what no overlay needs any more, and what the budget wants back, goes to garbage_.

@@ -144,12 +144,44 @@ std::optional<std::size_t> unescape(std::string_view text, char* out) {
 
 std::optional<std::int64_t> number_to_int64(std::string_view token) {
   std::int64_t value = 0;
+  static constexpr std::size_t kDigitsSafe = 18;  // They fit whatever they are.
+  if (token.size() <= kDigitsSafe) [[likely]] {
+    const bool negative = token[0] == '-';
+    for (std::size_t i = negative ? 1 : 0; i < token.size(); ++i) {
+      if (token[i] < '0' || token[i] > '9') return std::nullopt;
+      value = value * 10 + (token[i] - '0');
+    }
+    return negative ? -value : value;
+  }
   const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), value);
   if (error != std::errc{} || end != token.data() + token.size()) return std::nullopt;
   return value;
 }
 
+// Few digits without an exponent: both integers are exact as doubles, so their quotient is rounded once, and right
+// (W. Clinger, "How to read floating point numbers accurately", 1990).
+static std::optional<double> short_decimal(std::string_view token) {
+  static constexpr std::size_t kDigitsExact = 15;
+  static constexpr std::array<double, kDigitsExact + 1> kPowers{1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                                                1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  if (token.size() > kDigitsExact) return std::nullopt;
+  const bool negative = token[0] == '-';
+  std::int64_t digits = 0;
+  std::size_t fraction = token.size();
+  for (std::size_t i = negative ? 1 : 0; i < token.size(); ++i) {
+    if (token[i] == '.') {
+      fraction = i + 1;
+      continue;
+    }
+    if (token[i] < '0' || token[i] > '9') return std::nullopt;
+    digits = digits * 10 + (token[i] - '0');
+  }
+  const double value = static_cast<double>(digits) / kPowers[token.size() - fraction];
+  return negative ? -value : value;
+}
+
 std::optional<double> number_to_double(std::string_view token) {
+  if (const auto few = short_decimal(token)) return few;
   double value = 0;
   const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), value);
   if (error == std::errc{} && std::isfinite(value)) return value;

@@ -51,7 +51,14 @@ std::size_t Arena::bytes() const {
   return sum;
 }
 
+void Vector::offer_codes(std::size_t count) {
+  if (physical_of(type_.id) != Physical::kText) return;
+  if (!codes_) codes_ = std::make_unique<TextCodes>();
+  codes_->start(count);
+}
+
 void Vector::resize(std::size_t size) {
+  if (codes_) codes_->end();
   valid_.resize(size, 0);
   switch (physical_of(type_.id)) {
     case Physical::kBool: bools_.resize(size); break;
@@ -63,6 +70,7 @@ void Vector::resize(std::size_t size) {
 }
 
 void Vector::reset(Type type, std::size_t size) {
+  if (codes_) codes_->end();
   type_ = type;
   valid_.assign(size, 0);
   switch (physical_of(type_.id)) {

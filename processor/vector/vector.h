@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "processor/vector/text_codes.h"
 #include "proto/check.h"
 #include "proto/value.h"
 
@@ -84,6 +85,20 @@ class Vector {
     return const_cast<Vector*>(this)->data<T>();
   }
 
+  // From here to the next reset() or resize() the first `count` values stay as they are. Nothing for other types
+  // than text.
+  void offer_codes(std::size_t count);
+  // Numbers of equal texts, for a caller that looks at `rows` rows; null: none (text_codes.h).
+  struct Codes {
+    const std::uint16_t* of = nullptr;  // By row.
+    std::size_t distinct = 0;
+  };
+  [[nodiscard]] Codes codes(std::size_t rows) const {
+    if (!codes_) return {};
+    const std::uint16_t* const of = codes_->find(*this, rows);
+    return {of, codes_->distinct()};
+  }
+
   // Slow paths: one value in or out. Text set here is copied into `arena`.
   [[nodiscard]] Value value(std::size_t row) const;
   void set(std::size_t row, const Value& value, Arena& arena);
@@ -107,6 +122,7 @@ class Vector {
   std::vector<double> doubles_;
   std::vector<Int128> int128s_;
   std::vector<std::string_view> texts_;
+  std::unique_ptr<TextCodes> codes_;
 };
 
 // Positions of the rows that count, ascending.

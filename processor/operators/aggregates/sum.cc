@@ -97,8 +97,13 @@ class WideSum final : public AggregateFunction {
       StateEntry& group = rows.group(row);
       char* const at = block(group) + 4;
       store_raw(at, load_raw<std::int64_t>(at) + weight);
+      const std::string_view held = layout().variable(group.value, number());
+      if constexpr (std::is_same_v<Number, double>) {
+        char* const bytes = group.value.data() + (held.data() - group.value.data());
+        if (weight == 1 && WideInteger::add_in_place(bytes, held.size(), values[row])) continue;
+      }
       WideInteger sum;
-      if (!sum.load(layout().variable(group.value, number()))) return damaged();
+      if (!sum.load(held)) return damaged();
       add(sum, values[row], weight);
       char stored[WideInteger::kBytesMax];
       sum.store(stored);

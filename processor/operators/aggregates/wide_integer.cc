@@ -88,6 +88,38 @@ void BasicWideInteger<kLimbs>::add(double x, std::int64_t weight) {
 }
 
 template <std::size_t kLimbs>
+bool BasicWideInteger<kLimbs>::add_in_place(char* stored, std::size_t bytes, double x) {
+  if (bytes < 2 + 8 || stored[1] != 0) return false;
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const std::size_t exponent = bits >> 52;  // With the sign: a negative number lies beyond every limb.
+  if (exponent == 0 || exponent >= 0x7ff) return false;
+  const std::uint64_t mantissa = (bits & ((std::uint64_t{1} << 52) - 1)) | std::uint64_t{1} << 52;
+  const std::size_t at = (exponent - 1) / 64;
+  const unsigned shift = (exponent - 1) % 64;
+  const std::size_t first = static_cast<unsigned char>(stored[0]);
+  const std::size_t count = (bytes - 2) / 8;
+  if (at < first || at - first >= count) return false;
+  const auto limb_at = [&](std::size_t limb) { return stored + 2 + (limb - first) * 8; };
+  const auto load = [&](std::size_t limb) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, limb_at(limb), sizeof value);
+    return value;
+  };
+  std::uint64_t low = load(at);
+  const bool carry = __builtin_add_overflow(low, mantissa << shift, &low);
+  if (at == first && low == 0) return false;  // It would leave.
+  const std::uint64_t above = (shift == 0 ? 0 : mantissa >> (64 - shift)) + (carry ? 1 : 0);
+  if (above != 0) {
+    if (at + 1 - first >= count) return false;
+    std::uint64_t high = load(at + 1);
+    if (__builtin_add_overflow(high, above, &high)) return false;
+    std::memcpy(limb_at(at + 1), &high, sizeof high);
+  }
+  std::memcpy(limb_at(at), &low, sizeof low);
+  return true;
+}
+
+template <std::size_t kLimbs>
 void BasicWideInteger<kLimbs>::add_product(Int128 value, std::int64_t weight) {
   if (weight == 1) {
     add(value, 0);

@@ -45,6 +45,10 @@ class BasicWideInteger {
   // Takes what store() wrote; false for bytes that it does not write.
   [[nodiscard]] bool load(std::string_view stored);
 
+  // Adds x, in units of 2^-1074, to a value in its stored form, where that takes no more and no fewer bytes: then the
+  // bytes are those of load(), add(), store(). False where it may; nothing is changed then.
+  [[nodiscard]] static bool add_in_place(char* stored, std::size_t bytes, double x);
+
   // The integer itself, if it fits.
   [[nodiscard]] std::optional<Int128> to_int128() const;
   // This * 2^exponent / (divisor * 10^decimals), rounded once, to nearest, ties to even; nullopt when

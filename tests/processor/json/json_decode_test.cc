@@ -7,12 +7,15 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <random>
 #include <sstream>
 #include <string>
 
+#include "processor/vector/json_token.h"
 #include "proto/limits.h"
 
 namespace kappa::processor {
@@ -349,6 +352,35 @@ TEST(JsonDecode, ValuesConvertByType) {
   EXPECT_EQ(shown(R"({"a":[1, 2]})", kTextType), "NULL!");
   const Decoded nul = decode_one(R"({"a":"x\u0000y"})", column("a", kTextType));
   EXPECT_EQ(nul.value, Value::text(std::string("x\0y", 3)));
+}
+
+TEST(JsonDecode, ShortNumbersEqualTheGeneralParser) {
+  std::mt19937_64 random(17);
+  for (int round = 0; round < 200'000; ++round) {
+    std::string token = random() % 3 == 0 ? "-" : "";
+    std::string digits = std::to_string(random() >> (random() % 64));
+    digits.resize(std::min<std::size_t>(digits.size(), 1 + random() % 20));
+    token += digits;
+    if (random() % 4 == 0) {
+      std::int64_t expected = 0;
+      const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), expected);
+      const auto found = number_to_int64(token);
+      ASSERT_EQ(found.has_value(), error == std::errc{}) << token;
+      if (found) {
+        ASSERT_EQ(*found, expected) << token;
+      }
+      continue;
+    }
+    if (random() % 8 != 0) {
+      token += '.';
+      for (std::size_t n = 1 + random() % 18; n > 0; --n) token += static_cast<char>('0' + random() % 10);
+    }
+    if (random() % 8 == 0) token += "e-" + std::to_string(random() % 30);
+    const auto found = number_to_double(token);
+    ASSERT_TRUE(found) << token;
+    ASSERT_EQ(std::bit_cast<std::uint64_t>(*found), std::bit_cast<std::uint64_t>(std::strtod(token.c_str(), nullptr)))
+        << token;
+  }
 }
 
 TEST(JsonDecode, NumericRoundsHalfAwayFromZero) {

@@ -117,6 +117,42 @@ TEST(WideInteger, RandomSumsEqualTheExpansionAndDoNotDependOnOrder) {
   }
 }
 
+TEST(WideInteger, AddingInPlaceGivesTheSameBytesOrChangesNothing) {
+  const std::uint64_t seed = std::random_device{}();
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  std::mt19937_64 random(seed);
+  std::size_t in_place = 0;
+  std::size_t refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    const std::uint64_t low = random() % 1900;
+    const std::uint64_t width = 1 + random() % (random() % 2 == 0 ? 4 : 100);
+    const bool signs = random() % 4 == 0;
+    std::string stored;
+    for (int n = 0; n < 60; ++n) {
+      std::uint64_t fraction = random() >> 12;
+      if (random() % 3 == 0) fraction = random() % 2 == 0 ? 0 : (std::uint64_t{1} << 52) - 1;  // Carries, zeros.
+      const std::uint64_t sign = signs && random() % 2 == 0 ? std::uint64_t{1} << 63 : 0;
+      const double x = std::bit_cast<double>(sign | (low + random() % width) << 52 | fraction);
+      WideInteger sum;
+      ASSERT_TRUE(sum.load(stored));
+      sum.add(x, 1);
+      std::string changed = stored;
+      const bool done = WideInteger::add_in_place(changed.data(), changed.size(), x);
+      ASSERT_EQ(changed, done ? bytes(sum) : stored);
+      ++(done ? in_place : refused);
+      stored = bytes(sum);
+    }
+  }
+  EXPECT_GT(in_place, 10'000U);
+  EXPECT_GT(refused, 1000U);
+  // All bits carry out of the only limb; all bits of the lowest limb become zero.
+  const std::string full = bytes(sum_of({0x1.fffffffffffffp52 * 0x1p-1074, 0x1p53 * 0x1p-1074}));
+  std::string same = full;
+  EXPECT_FALSE(WideInteger::add_in_place(same.data(), same.size(), -1));
+  EXPECT_FALSE(WideInteger::add_in_place(same.data(), same.size(), 5e-324)) << "no denormal";
+  EXPECT_EQ(same, full);
+}
+
 TEST(WideInteger, AveragesAreRoundedOnce) {
   std::mt19937_64 random(11);
   for (int round = 0; round < 20'000; ++round) {
