@@ -63,7 +63,8 @@ class RealMapping final : public Mapping {
 // Aligned as unbuffered I/O wants it; one piece is large enough for the device.
 constexpr std::size_t kZeroBytes = std::size_t{1} << 20;
 Bytes zeros() {
-  alignas(4096) static const std::array<std::byte, kZeroBytes> bytes{};
+  // Not const, so that it takes no place in the binary; nobody writes to it.
+  alignas(4096) static std::array<std::byte, kZeroBytes> bytes{};
   return bytes;
 }
 
