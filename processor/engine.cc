@@ -50,6 +50,12 @@ Status EngineImpl::start() {
   LoadedCatalog loaded = load_catalog(log_.system_records());
   for (const std::string& problem : loaded.problems) spdlog::error("catalog: {}", problem);
   catalog_ = loaded.state;
+  // A crash came between the definitions of new versions and what says why they are there.
+  for (const EntryRef& ref : options_.read_only ? std::vector<EntryRef>{} : loaded.leftovers) {
+    KAPPA_TRY([[maybe_unused]] const Offset offset,
+              log_.append_system(catalog_key(catalog_->find(ref)->kind, ref), {}));
+    catalog_ = catalog_->without(ref);
+  }
   // Without every entry it is not known which directories are orphans.
   if (!options_.read_only && loaded.problems.empty())
     KAPPA_CHECK_OK(clear_orphans(options_.directory, *catalog_, log_));
@@ -57,25 +63,28 @@ Status EngineImpl::start() {
   std::uint64_t check_bytes = options_.check_at_open_bytes;
   auto views = std::make_shared<ViewMap>();
   std::vector<ViewPtr> feed;
-  for (const auto& [name, entry] : catalog_->entries()) {
+  for (const auto& [ref, entry] : catalog_->versions()) {
     if (ViewPtr letters = open_dead_letters(*entry, check_bytes)) {
       feed.push_back(letters);
-      dead_letters_.emplace(name, std::move(letters));
+      dead_letters_.emplace(ref, std::move(letters));
     }
     if (!entry->view) continue;
     auto view = std::make_shared<LiveView>(entry, options_);
     if (const Status opened = view->open(log_, check_bytes); !opened) {
-      spdlog::error("view \"{}\" failed: {}", name, to_string(opened.error()));
+      spdlog::error("view \"{}\" failed: {}", ref.name, to_string(opened.error()));
     }
     feed.push_back(view);
-    views->emplace(name, std::move(view));
+    views->emplace(ref, std::move(view));
   }
   views_ = std::move(views);
   std::vector<ViewPtr> unchecked;
   for (const ViewPtr& view : feed) {
     if (!view->failed() && view->checking()) unchecked.push_back(view);
   }
-  if (!options_.read_only) pipeline_ = std::make_unique<Pipeline>(log_, std::move(feed));
+  if (!options_.read_only) {
+    pipeline_ = std::make_unique<Pipeline>(log_, std::move(feed));
+    keeper_ = std::make_unique<VersionKeeper>([this] { return keep_versions(); });
+  }
   if (unchecked.empty()) return {};
   checker_ = std::make_unique<StateChecker>(
       std::move(unchecked), options_.check_bytes_per_second,
@@ -101,32 +110,45 @@ std::shared_ptr<const EngineImpl::ViewMap> EngineImpl::view_map() const {
   return views_;
 }
 
+EngineImpl::ViewPtr EngineImpl::find_state(const EntryRef& ref) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = views_->find(ref);
+  return found == views_->end() ? nullptr : found->second;
+}
+
 Expected<EngineImpl::ViewPtr> EngineImpl::find_view(std::string_view name) const {
-  std::string_view base = name;
-  std::uint32_t version = 0;
-  if (const std::size_t at = name.rfind('@'); at != std::string_view::npos) {
-    const std::string_view digits = name.substr(at + 1);
-    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
-    if (failed == std::errc{} && end == digits.data() + digits.size()) base = name.substr(0, at);
+  EntryRef wanted{std::string(name), 0};
+  {
+    const std::lock_guard lock(mutex_);
+    CatalogEntryPtr entry = catalog_->find(name);
+    if (const std::size_t at = name.rfind('@'); !entry && at != std::string_view::npos) {
+      const std::string_view digits = name.substr(at + 1);
+      std::uint32_t version = 0;
+      const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), version);
+      if (failed == std::errc{} && end == digits.data() + digits.size())
+        entry = catalog_->find(EntryRef{std::string(name.substr(0, at)), version});
+    }
+    if (entry) wanted = entry->ref();
+    if (const auto found = views_->find(wanted); found != views_->end() && !found->second->entry().derived())
+      return found->second;
+    if (entry && entry->derived()) {
+      return fail(ErrorCode::kNotFound, 2003, "\"" + std::string(name) + "\" is a stream: its rows are events",
+                  "kappa read shows them; SELECT and views read them");
+    }
   }
-  const auto views = view_map();
-  const auto found = views->find(base);
-  if (found == views->end() || (base.size() != name.size() && found->second->entry().version != version)) {
-    return fail(ErrorCode::kNotFound, 2003, "no view \"" + std::string(name) + "\"",
-                "SHOW VIEWS lists the views");
-  }
-  if (found->second->entry().derived()) {
-    return fail(ErrorCode::kNotFound, 2003, "\"" + std::string(name) + "\" is a stream: its rows are events",
-                "kappa read shows them; SELECT and views read them");
-  }
-  return found->second;
+  return fail(ErrorCode::kNotFound, 2003, "no view \"" + std::string(name) + "\"", "SHOW VIEWS lists the views");
 }
 
 Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshness& freshness, RowSink& sink,
                                               const std::atomic<bool>& cancelled) {
   const CatalogStatePtr state = catalog();
   KAPPA_TRY(const Statement statement, compile(sql, *state));
-  if (const auto* query = std::get_if<Select>(&statement)) return select(*query, freshness, sink, cancelled);
+  if (const auto* query = std::get_if<Select>(&statement)) {
+    auto result = select(*query, freshness, sink, cancelled);
+    // The version that it was compiled for served no more and was dropped, before a row was read.
+    const bool again = !result && result.error().code == ErrorCode::kNotFound && catalog() != state;
+    return again ? execute(sql, freshness, sink, cancelled) : std::move(result);
+  }
   if (const auto* wanted = std::get_if<Show>(&statement)) {
     if (wanted->what == Show::What::kDeadLetters) return show_dead_letters(*wanted, freshness, sink, cancelled);
     return show(*wanted, sink);
@@ -150,8 +172,12 @@ Expected<StatementResult> EngineImpl::select(const Select& statement, const Fres
   for (const Plan* scan : scans_of(*statement.plan)) {
     replays |= scan->kind == PlanKind::kStreamScan;
     if (scan->kind != PlanKind::kViewScan) continue;
-    const std::string version = scan->view_version == 0 ? "" : "@" + std::to_string(scan->view_version);
-    KAPPA_TRY(ViewPtr view, find_view(scan->view + version));
+    ViewPtr view = find_state({scan->view, scan->view_version});
+    if (!view) {
+      return fail(ErrorCode::kNotFound, 2003,
+                  "view \"" + scan->view + "\" was dropped, or its version " + std::to_string(scan->view_version) + " was",
+                  "SHOW VIEWS lists the views");
+    }
     if (freshness.fresh || freshness.at_least) KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
     inputs.views.push_back(std::move(view));
   }
@@ -213,7 +239,16 @@ void EngineImpl::wait(std::string_view name, const Freshness& freshness, std::fu
     ready(std::unexpected(std::move(view).error()));
     return;
   }
-  wait_view(std::move(*view), freshness, std::move(ready));
+  // A version that is dropped while a read waits for it serves no more: another does.
+  const LiveView* const waited = view->get();
+  wait_view(std::move(*view), freshness,
+            [this, waited, name = std::string(name), freshness, ready = std::move(ready)](Status status) {
+              if (!status && status.error().code == ErrorCode::kNotFound) {
+                const auto now = find_view(name);
+                if (now && now->get() != waited) return wait(name, freshness, ready);
+              }
+              ready(std::move(status));
+            });
 }
 
 void EngineImpl::wait_view(ViewPtr view, const Freshness& freshness, std::function<void(Status)> ready) {
@@ -240,7 +275,15 @@ void EngineImpl::wait_alone(const ViewPtr& view, Offset target, std::chrono::mil
     ready(std::unexpected(std::move(error)));
   } else {
     pipeline_->wait(view, target, timeout, std::move(ready));
+    if (!is_kept(*view)) pipeline_->abandon(*view);  // It was dropped before its waiter was seen.
   }
+}
+
+bool EngineImpl::is_kept(const LiveView& view) const {
+  const std::lock_guard lock(mutex_);
+  const auto is_it = [&](const auto& version) { return version.second.get() == &view; };
+  const auto found = views_->find(view.entry().ref());
+  return (found != views_->end() && is_it(*found)) || std::ranges::any_of(dead_letters_, is_it);
 }
 
 void EngineImpl::check_damage(LiveView& view, std::uint64_t generation, const Error& error) {
@@ -300,7 +343,18 @@ Status EngineImpl::wait_for_log(const Freshness& freshness, const std::atomic<bo
 
 std::vector<ViewStatus> EngineImpl::views() const {
   std::vector<ViewStatus> all;
-  for (const auto& [name, view] : *view_map()) all.push_back(view->status(log_));
+  const CatalogStatePtr state = catalog();
+  const auto all_views = view_map();  // Kept alive by name: the range of a for does not.
+  for (const auto& [ref, view] : *all_views) {
+    ViewStatus& status = all.emplace_back(view->status(log_));
+    const CatalogEntryPtr serves = state->find(ref.name);
+    if (!serves || serves->version == ref.version) continue;
+    const ReplacementPtr replacement = state->replacement_of(ref.name);
+    const Replacement::Member* const member = replacement ? replacement->find(ref.name) : nullptr;
+    status.role = member != nullptr && ref.version == member->to && replacement->state == Replacement::State::kBuilding
+                      ? "next"
+                      : "kept";
+  }
   return all;
 }
 

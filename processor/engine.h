@@ -71,6 +71,7 @@ struct StatementResult {
 struct ViewStatus {
   std::string name;
   std::uint32_t version = 1;
+  std::string role = "serving";      // "next": it will replace the one that serves; "kept": for a rollback.
   // "live", "building", "failed"; "full": it waits for disk space and is not brought further meanwhile, but
   // answers (unless it could not even be opened).
   std::string state;

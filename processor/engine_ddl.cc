@@ -11,10 +11,6 @@
 namespace kappa::processor {
 namespace {
 
-std::unexpected<Error> not_in_this_version(std::string what, std::string hint) {
-  return fail(ErrorCode::kUnsupported, 2008, std::move(what) + " is not available in this version", std::move(hint));
-}
-
 // White space and the semicolon around a statement are not part of it.
 std::string trimmed(std::string_view sql) {
   const std::size_t first = sql.find_first_not_of(" \t\r\n;");
@@ -43,50 +39,80 @@ Expected<StatementResult> EngineImpl::change(std::string_view sql) {
   }
   if (const auto* stream = std::get_if<CreateStream>(&statement)) return create_stream(*stream, sql);
   if (const auto* view = std::get_if<CreateView>(&statement)) return create_view(*view, sql);
-  if (const auto* dropped = std::get_if<Drop>(&statement)) return drop(*dropped);
-  return not_in_this_version("this statement", {});
+  if (const auto* altered = std::get_if<Alter>(&statement)) return alter(*altered);
+  return drop(std::get<Drop>(statement));
 }
 
-Status EngineImpl::append_and_add(CatalogRecord record, std::string_view name, CatalogEntry entry) {
-  KAPPA_TRY(entry.id, log_.append_system(catalog_key(record.kind, name), encode_catalog_record(record)));
-  entry.kind = record.kind;
-  entry.name = std::string(name);
-  entry.sql = std::move(record.sql);
-  entry.version = record.version;
-  entry.from = record.from;
-  const auto shared = std::make_shared<const CatalogEntry>(std::move(entry));
-  if (!shared->view) {
-    std::uint64_t nothing_to_check = 0;  // Its state is new.
-    ViewPtr letters = open_dead_letters(*shared, nothing_to_check);
-    set_catalog(catalog()->with(shared));
-    if (letters) {
-      set_dead_letters(shared->name, letters);
-      pipeline_->add(std::move(letters));
+void EngineImpl::open_states(const CatalogEntryPtr& entry) {
+  // It exists from here on: a state that cannot be made says so in its status.
+  std::uint64_t nothing_to_check = 0;  // It is new.
+  ViewPtr letters = open_dead_letters(*entry, nothing_to_check);
+  ViewPtr view;
+  if (entry->view) {
+    view = std::make_shared<LiveView>(entry, options_);
+    if (const Status opened = view->open(log_, nothing_to_check); !opened) {
+      spdlog::error("view \"{}\" failed: {}", entry->name, to_string(opened.error()));
     }
-    return {};
-  }
-  auto view = std::make_shared<LiveView>(shared, options_);
-  // The view exists from here on: if its state cannot be made, it says so in its status.
-  std::uint64_t check_bytes = 0;  // Its state is new.
-  if (const Status opened = view->open(log_, check_bytes); !opened) {
-    spdlog::error("view \"{}\" failed: {}", shared->name, to_string(opened.error()));
   }
   {
     const std::lock_guard lock(mutex_);
-    catalog_ = catalog_->with(shared);
-    auto views = std::make_shared<ViewMap>(*views_);
-    views->emplace(shared->name, view);
-    views_ = std::move(views);
+    if (letters) dead_letters_[entry->ref()] = letters;
+    if (view) {
+      auto views = std::make_shared<ViewMap>(*views_);
+      views->emplace(entry->ref(), view);
+      views_ = std::move(views);
+    }
   }
-  pipeline_->add(std::move(view));
+  if (letters) pipeline_->add(std::move(letters));
+  if (view) pipeline_->add(std::move(view));
+}
+
+void EngineImpl::close_states(const EntryRef& ref) {
+  std::vector<ViewPtr> closed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = views_->find(ref); found != views_->end()) {
+      closed.push_back(found->second);
+      auto views = std::make_shared<ViewMap>(*views_);
+      views->erase(ref);
+      views_ = std::move(views);
+    }
+    if (const auto found = dead_letters_.find(ref); found != dead_letters_.end()) {
+      closed.push_back(std::move(found->second));
+      dead_letters_.erase(found);
+    }
+  }
+  for (const ViewPtr& view : closed) {
+    pipeline_->remove(view);
+    // A query that still reads the view keeps the files open; what is left is removed at the next start.
+    std::error_code error;
+    std::filesystem::remove_all(view->directory(), error);
+    if (error) spdlog::warn("cannot remove {}: {}", view->directory().string(), error.message());
+  }
+}
+
+Status EngineImpl::append_and_add(CatalogRecord record, std::string_view name, CatalogEntry entry) {
+  KAPPA_CHECK_OK(check_not_replaced(entry.reads));
+  const CatalogStatePtr state = catalog();
+  entry.uses = state->serving(entry.reads);
+  record.uses = entry.uses;
+  entry.kind = record.kind;
+  entry.name = std::string(name);
+  entry.version = record.version;
+  entry.from = record.from;
+  KAPPA_TRY(entry.id, log_.append_system(catalog_key(record.kind, entry.ref()), encode_catalog_record(record)));
+  entry.sql = std::move(record.sql);
+  const auto shared = std::make_shared<const CatalogEntry>(std::move(entry));
+  set_catalog(state->with(shared));
+  open_states(shared);
   return {};
 }
 
 Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statement, std::string_view sql) {
   StatementResult result{"CREATE STREAM", 0, {}, {}};
   const StreamDefinition& definition = *statement.definition;
-  if (statement.or_replace) return not_in_this_version("CREATE OR REPLACE STREAM", "DROP the stream and create it again");
   if (const CatalogEntryPtr existing = catalog()->find(definition.name)) {
+    if (statement.or_replace) return replace(*existing, trimmed(sql), statement.reads, statement.replace);
     if (!statement.if_not_exists || existing->kind != CatalogEntry::Kind::kStream) {
       return std::unexpected(exists_error(*existing));
     }
@@ -110,10 +136,9 @@ Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statemen
 Expected<StatementResult> EngineImpl::create_view(const CreateView& statement, std::string_view sql) {
   const std::string what = statement.table ? "table" : "view";
   StatementResult result{statement.table ? "CREATE TABLE" : "CREATE VIEW", 0, {}, {}};
-  if (statement.or_replace) {
-    return not_in_this_version("CREATE OR REPLACE of a " + what, "DROP the " + what + " and create it again");
-  }
   if (const CatalogEntryPtr existing = catalog()->find(statement.name)) {
+    if (statement.or_replace && existing->noun() == what)
+      return replace(*existing, trimmed(sql), statement.reads, statement.replace);
     if (!statement.if_not_exists || existing->noun() != what) {
       return std::unexpected(exists_error(*existing));
     }
@@ -141,25 +166,13 @@ Expected<StatementResult> EngineImpl::create_view(const CreateView& statement, s
 }
 
 Status EngineImpl::drop_entry(const CatalogEntry& entry) {
-  KAPPA_TRY([[maybe_unused]] const Offset offset, log_.append_system(catalog_key(entry.kind, entry.name), {}));
-  ViewPtr view;
-  {
-    const std::lock_guard lock(mutex_);
-    catalog_ = catalog_->without(entry.name);
-    if (const auto found = views_->find(entry.name); found != views_->end()) {
-      view = found->second;
-      auto views = std::make_shared<ViewMap>(*views_);
-      views->erase(entry.name);
-      views_ = std::move(views);
-    }
-  }
-  if (!view) view = take_dead_letters(entry.name);
-  if (!view) return {};
-  pipeline_->remove(view);
-  // A query that still reads the view keeps the files open; what is left is removed at the next start.
-  std::error_code error;
-  std::filesystem::remove_all(view->directory(), error);
-  if (error) spdlog::warn("cannot remove {}: {}", view->directory().string(), error.message());
+  KAPPA_CHECK_OK(end_replacements(entry.name));
+  // The version that serves now; it is the only one.
+  const CatalogEntryPtr last = catalog()->find(entry.name);
+  if (!last) return {};
+  KAPPA_TRY([[maybe_unused]] const Offset offset, log_.append_system(catalog_key(last->kind, last->ref()), {}));
+  set_catalog(catalog()->without(last->name));
+  close_states(last->ref());
   return {};
 }
 

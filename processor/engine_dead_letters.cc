@@ -19,27 +19,15 @@ EngineImpl::ViewPtr EngineImpl::open_dead_letters(const CatalogEntry& stream, st
   return view;
 }
 
-void EngineImpl::set_dead_letters(const std::string& stream, ViewPtr view) {
-  const std::lock_guard lock(mutex_);
-  dead_letters_[stream] = std::move(view);
-}
-
-EngineImpl::ViewPtr EngineImpl::take_dead_letters(std::string_view stream) {
-  const std::lock_guard lock(mutex_);
-  const auto found = dead_letters_.find(stream);
-  if (found == dead_letters_.end()) return nullptr;
-  ViewPtr view = std::move(found->second);
-  dead_letters_.erase(found);
-  return view;
-}
-
 Expected<StatementResult> EngineImpl::show_dead_letters(const Show& statement, const Freshness& freshness,
                                                         RowSink& sink, const std::atomic<bool>& cancelled) {
   std::vector<std::pair<std::string, ViewPtr>> wanted;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [name, view] : dead_letters_) {
-      if (statement.of.empty() || statement.of == name) wanted.emplace_back(name, view);
+    for (const auto& [ref, view] : dead_letters_) {
+      const CatalogEntryPtr serves = catalog_->find(ref.name);
+      const bool is_it = serves && serves->version == ref.version;
+      if (is_it && (statement.of.empty() || statement.of == ref.name)) wanted.emplace_back(ref.name, view);
     }
   }
   if (wanted.empty() && !statement.of.empty()) {
@@ -77,7 +65,7 @@ Expected<StatementResult> EngineImpl::show_dead_letters(const Show& statement, c
 
 std::vector<StreamStatus> EngineImpl::streams() const {
   const CatalogStatePtr state = catalog();
-  std::map<std::string, ViewPtr, std::less<>> letters;
+  ViewMap letters;
   {
     const std::lock_guard lock(mutex_);
     letters = dead_letters_;
@@ -89,13 +77,16 @@ std::vector<StreamStatus> EngineImpl::streams() const {
     stream.name = name;
     stream.topic = entry->stream->topic;
     stream.columns = entry->stream->columns.size();
-    if (const auto view = letters.find(name); view != letters.end()) {
+    if (const auto view = letters.find(entry->ref()); view != letters.end()) {
       stream.letters = view->second->status(log_);
       stream.dead_letters = stream.letters.conversion_failures;  // One for each event (topic_events.h).
       stream.poison = stream.letters.poison;
     }
   }
-  for (const auto& [name, view] : *view_map()) {
+  const auto all_views = view_map();  // Kept alive by name: the range of a for does not.
+  for (const auto& [ref, view] : *all_views) {
+    const CatalogEntryPtr serves = state->find(ref.name);
+    if (!serves || serves->version != ref.version) continue;
     // Views of one stream see the same events: the one furthest ahead knows most.
     for (const auto& [stream, counts] : view->conversion_failures()) {
       const auto known = found.find(stream);

@@ -65,7 +65,8 @@ Status EngineImpl::check_derived(const CreateStream& statement) const {
 
 std::vector<EngineImpl::ViewPtr> EngineImpl::writers_to(const std::vector<const Plan*>& scans) const {
   std::vector<ViewPtr> writers;
-  for (const auto& [name, view] : *view_map()) {
+  const auto all_views = view_map();  // Kept alive by name: the range of a for does not.
+  for (const auto& [ref, view] : *all_views) {
     if (!view->entry().derived()) continue;
     const bool read = std::ranges::any_of(scans, [&, &view = view](const Plan* scan) {
       return scan->kind == PlanKind::kStreamScan && scan->stream->topic == view->entry().stream->topic;

@@ -19,6 +19,7 @@
 #include "processor/show.h"
 #include "processor/sql/compile.h"
 #include "processor/state_checker.h"
+#include "processor/version_keeper.h"
 
 namespace kappa::processor {
 
@@ -40,12 +41,15 @@ class EngineImpl final : public Engine {
 
  private:
   using ViewPtr = std::shared_ptr<LiveView>;
-  using ViewMap = std::map<std::string, ViewPtr, std::less<>>;
+  using ViewMap = std::map<EntryRef, ViewPtr>;  // Every version that has a state, the dead letters' apart.
 
   [[nodiscard]] CatalogStatePtr catalog() const;
   [[nodiscard]] std::shared_ptr<const ViewMap> view_map() const;
-  // kNotFound 2003. Takes "name" and "name@version".
+  // kNotFound 2003. Takes "name", which gives the version that serves, and "name@version".
   [[nodiscard]] Expected<ViewPtr> find_view(std::string_view name) const;
+  [[nodiscard]] ViewPtr find_state(const EntryRef& ref) const;  // Null if there is none.
+  // False once it was dropped.
+  [[nodiscard]] bool is_kept(const LiveView& view) const;
 
   // engine_ddl.cc: changes of the catalog.
   [[nodiscard]] Expected<StatementResult> change(std::string_view sql);
@@ -53,16 +57,36 @@ class EngineImpl final : public Engine {
   [[nodiscard]] Expected<StatementResult> create_view(const CreateView& statement, std::string_view sql);
   [[nodiscard]] Expected<StatementResult> drop(const Drop& statement);
   [[nodiscard]] Status append_and_add(CatalogRecord record, std::string_view name, CatalogEntry entry);
+  // Opens the states of an entry whose record is durable and has them fed; the catalog comes after it.
+  void open_states(const CatalogEntryPtr& entry);
+  // Takes the states of a version away and deletes them.
+  void close_states(const EntryRef& ref);
   [[nodiscard]] Expected<StatementResult> drop_topic(const Drop& statement);
   [[nodiscard]] Status drop_entry(const CatalogEntry& entry);
   void set_catalog(CatalogStatePtr state);
 
+  // engine_versions.cc: versions of a name. All under ddl_mutex_.
+  // CREATE OR REPLACE of what exists: new versions of it and of everything that reads it begin to be built.
+  [[nodiscard]] Expected<StatementResult> replace(const CatalogEntry& existing, std::string_view sql,
+                                                  const std::vector<std::string>& reads, const ReplaceOptions& options);
+  [[nodiscard]] Expected<StatementResult> alter(const Alter& statement);
+  // Readers go to the new versions, or back to the old ones, in one step, once those are as far as the others.
+  [[nodiscard]] Status switch_over(const Replacement& replacement, bool to_new);
+  // Drops what does not serve, and with it the replacement.
+  [[nodiscard]] Status finish(Replacement replacement);
+  // Why the versions that would serve cannot yet; nullopt: they can.
+  [[nodiscard]] std::optional<Error> not_ready(const Replacement& replacement, bool to_new) const;
+  // What `name` is in the middle of ends first: builds are cancelled, old versions dropped.
+  [[nodiscard]] Status end_replacements(std::string_view name);
+  // kInvalid 2010 if one of them is being replaced.
+  [[nodiscard]] Status check_not_replaced(const std::vector<std::string>& names) const;
+  // One round of the keeper's work; when the next is due, nullopt: when it is woken.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> keep_versions();
+  [[nodiscard]] Status put_replacement(Replacement replacement);
+
   // engine_dead_letters.cc: the views that hold the dead letters of streams.
   // Opens that of `stream`, if it has one; it is not fed yet.
   [[nodiscard]] ViewPtr open_dead_letters(const CatalogEntry& stream, std::uint64_t& check_bytes);
-  void set_dead_letters(const std::string& stream, ViewPtr view);
-  // Takes it out, for the caller to end.
-  [[nodiscard]] ViewPtr take_dead_letters(std::string_view stream);
   [[nodiscard]] Expected<StatementResult> show_dead_letters(const Show& statement, const Freshness& freshness,
                                                             RowSink& sink, const std::atomic<bool>& cancelled);
 
@@ -96,9 +120,10 @@ class EngineImpl final : public Engine {
   mutable std::mutex mutex_;  // Guards the next three.
   CatalogStatePtr catalog_ = std::make_shared<const CatalogState>();
   std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();
-  std::map<std::string, ViewPtr, std::less<>> dead_letters_;  // By stream.
+  ViewMap dead_letters_;  // By stream and version.
   std::unique_ptr<Pipeline> pipeline_;  // Null when read-only.
-  std::unique_ptr<StateChecker> checker_;  // Null when everything was checked at opening. Ends first.
+  std::unique_ptr<StateChecker> checker_;  // Null when everything was checked at opening. Ends before those.
+  std::unique_ptr<VersionKeeper> keeper_;  // Null when read-only. Ends first.
 };
 
 }  // namespace kappa::processor

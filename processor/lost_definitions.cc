@@ -9,8 +9,8 @@
 namespace kappa::processor {
 namespace {
 
-constexpr std::string_view kStreamKey = "stream/";
-constexpr std::string_view kViewKey = "view/";
+constexpr std::string_view kStreamKind = "stream";
+constexpr std::string_view kViewKind = "view";
 
 // Names of damaged bytes may hold anything.
 std::string printable(std::string_view text) {
@@ -24,8 +24,13 @@ struct Names {
   std::vector<std::string> topics, streams, views;
 
   void add_key(std::string_view key) {
-    if (key.starts_with(kStreamKey)) streams.push_back(printable(key.substr(kStreamKey.size())));
-    if (key.starts_with(kViewKey)) views.push_back(printable(key.substr(kViewKey.size())));
+    // "view/name", "view@2/name"
+    const std::size_t slash = key.find('/');
+    if (slash == std::string_view::npos) return;
+    const std::string_view kind = key.substr(0, std::min(slash, key.find('@')));
+    const std::string name = printable(key.substr(slash + 1)) + printable(key.substr(kind.size(), slash - kind.size()));
+    if (kind == kStreamKind) streams.push_back(name);
+    if (kind == kViewKind) views.push_back(name);
   }
   [[nodiscard]] std::string text() const {
     std::string out;

@@ -77,7 +77,7 @@ Status clear_orphans(const std::filesystem::path& views, const CatalogState& cat
   const std::string log_id = log.status().log_id;
   std::set<std::filesystem::path> kept;
   std::set<std::uint64_t> ours;
-  for (const auto& [name, entry] : catalog.entries()) {
+  for (const auto& [ref, entry] : catalog.versions()) {
     if (!has_state(*entry)) continue;
     kept.insert(views / state_directory_name(*entry));
     ours.insert(state_owner(log_id, entry->id, entry->version));

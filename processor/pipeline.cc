@@ -69,8 +69,12 @@ void Pipeline::remove(const std::shared_ptr<LiveView>& view) {
   // A commit that was under way may have put it back for a retry.
   std::erase_if(to_commit_, [&](const Commit& commit) { return commit.view == view; });
   lock.unlock();
-  waiters_.abandon(*view, Error{ErrorCode::kNotFound, 2003, "view \"" + view->entry().name + "\" was dropped",
-                                {}, 0, {}});
+  abandon(*view);
+}
+
+void Pipeline::abandon(const LiveView& view) {
+  waiters_.abandon(view, Error{ErrorCode::kNotFound, 2003, "view \"" + view.entry().name + "\" was dropped",
+                               {}, 0, {}});
 }
 
 void Pipeline::report_damage(LiveView& view, std::uint64_t generation, const Error& error) {

@@ -43,6 +43,8 @@ class Pipeline {
   void add(std::shared_ptr<LiveView> view);
   // Returns when neither thread uses the view any more. Its waiters end with kNotFound 2003.
   void remove(const std::shared_ptr<LiveView>& view);
+  // Ends the waiters of a view that was removed.
+  void abandon(const LiveView& view);
   // A reader found the state of that generation damaged: the view is rebuilt, or fails if it was
   // rebuilt before.
   void report_damage(LiveView& view, std::uint64_t generation, const Error& error);

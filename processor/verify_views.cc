@@ -45,7 +45,7 @@ std::string why_not(const StateCheck& state, const StateDirectoryName& name, log
 std::map<std::string, CatalogEntryPtr> views_of(const log::Log& log) {
   std::map<std::string, CatalogEntryPtr> found;
   const LoadedCatalog catalog = load_catalog(log.system_records());
-  for (const auto& [name, entry] : catalog.state->entries())
+  for (const auto& [ref, entry] : catalog.state->versions())
     if (has_state(*entry)) found[state_directory_name(*entry)] = entry;
   return found;
 }

@@ -190,12 +190,14 @@ struct ShowSyntax {
 struct DescribeSyntax {
   Name name;
 };
-// A construct that only later versions run: parsed whole, refused when bound.
-struct LaterSyntax {};
+struct AlterSyntax {
+  Alter::Action action = Alter::Action::kCutover;
+  Name name;
+};
 
 struct StatementSyntax {
   std::variant<QueryPtr, CreateStreamSyntax, CreateTableSyntax, CreateViewSyntax, DropSyntax, ShowSyntax,
-               DescribeSyntax, LaterSyntax>
+               DescribeSyntax, AlterSyntax>
       statement;
   bool explain = false;
   // The first construct of the text that this version does not run.

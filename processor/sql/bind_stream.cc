@@ -117,8 +117,8 @@ class MemberTypes {
   std::vector<Member> members_;
 };
 
-Status bind_options(const CreateStreamSyntax& syntax, StreamDefinition& stream) {
-  static const std::vector<std::string> kOptions = {"topic", "event_time", "delay", "on_error"};
+Status bind_options(const CreateStreamSyntax& syntax, StreamDefinition& stream, ReplaceOptions& replace) {
+  static const std::vector<std::string> kOptions = {"topic", "event_time", "delay", "on_error", "cutover", "keep_old"};
   std::vector<std::string> seen;
   for (const Option& option : syntax.options) {
     const std::string& name = option.name.text;
@@ -164,9 +164,11 @@ Status bind_options(const CreateStreamSyntax& syntax, StreamDefinition& stream) 
                        did_you_mean(option.value, {"null", "dead_letter"}));
       }
       stream.dead_letter = option.value == "dead_letter";
+    } else if (is_replace_option(name)) {
+      KAPPA_CHECK_OK(read_replace_option(option, replace));
     } else {
       std::string hint = did_you_mean(name, kOptions);
-      if (hint.empty()) hint = "options: topic, event_time, delay, on_error";
+      if (hint.empty()) hint = "options: topic, event_time, delay, on_error, cutover, keep_old";
       return fail_at(option.name.place, ErrorCode::kInvalid, 2005, "a stream has no option \"" + name + "\"",
                      std::move(hint));
     }
@@ -295,9 +297,10 @@ Expected<CreateStream> bind_stream(const CreateStreamSyntax& syntax, const Catal
     }
     stream->columns.push_back(std::move(bound));
   }
-  KAPPA_CHECK_OK(bind_options(syntax, *stream));
+  ReplaceOptions replace;
+  KAPPA_CHECK_OK(bind_options(syntax, *stream, replace));
   if (syntax.where) KAPPA_CHECK_OK(bind_where(syntax.where, *stream));
-  return CreateStream{std::move(stream), {}, {}, syntax.if_not_exists, syntax.or_replace};
+  return CreateStream{std::move(stream), {}, {}, syntax.if_not_exists, syntax.or_replace, replace};
 }
 
 }  // namespace kappa::processor::sql

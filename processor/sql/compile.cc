@@ -53,9 +53,8 @@ struct Binder {
   Expected<Statement> operator()(const DescribeSyntax& syntax) const {
     return Statement(Describe{syntax.name.text, syntax.name.place});
   }
-  // Always refused before: the parser noted why.
-  Expected<Statement> operator()(const LaterSyntax&) const {
-    return fail(ErrorCode::kUnsupported, 2008, "the statement is not available in this version");
+  Expected<Statement> operator()(const AlterSyntax& syntax) const {
+    return Statement(Alter{syntax.action, syntax.name.text, syntax.name.place});
   }
 };
 

@@ -34,8 +34,19 @@ class CatalogReader {
     std::shared_ptr<const TableDefinition> table = nullptr;  // Null for a materialized view.
   };
   [[nodiscard]] virtual std::optional<View> view(std::string_view name) const = 0;
+  // name@version; nullopt if there is no such version.
+  [[nodiscard]] virtual std::optional<View> view(std::string_view name, std::uint32_t version) const {
+    auto current = view(name);
+    return current && current->version == version ? std::move(current) : std::nullopt;
+  }
   // Every stream, table and view, for suggestions.
   [[nodiscard]] virtual std::vector<std::string> names() const = 0;
+};
+
+// How CREATE OR REPLACE goes on: WITH (cutover = 'auto' | 'manual', keep_old = '24 hours').
+struct ReplaceOptions {
+  bool manual = false;                                    // Readers switch when ALTER ... CUTOVER says so.
+  std::int64_t keep_micros = std::int64_t{24} * 3600 * 1'000'000;  // The version before stays fed so long.
 };
 
 struct CreateStream {
@@ -44,6 +55,7 @@ struct CreateStream {
   std::vector<std::string> reads;  // A derived stream: streams and views it reads, directly.
   bool if_not_exists = false;
   bool or_replace = false;
+  ReplaceOptions replace = {};
 };
 // A materialized view or a table.
 struct CreateView {
@@ -53,6 +65,7 @@ struct CreateView {
   std::vector<std::string> reads;              // Streams and views it reads, directly.
   bool if_not_exists = false;
   bool or_replace = false;
+  ReplaceOptions replace = {};
 };
 struct Select {
   PlanPtr plan;                        // Root: [kSort] over kProject over ...
@@ -67,6 +80,12 @@ struct Drop {
   bool if_exists = false;
   bool cascade = false;
 };
+// What is done with the versions of a name (processor/replacement.h).
+struct Alter {
+  enum class Action { kCutover, kRollback, kPause, kResume, kCancel } action = Action::kCutover;
+  std::string name;
+  SourcePlace place;
+};
 struct Show {
   enum class What { kTopics, kStreams, kTables, kViews, kReplays, kDeadLetters } what = What::kViews;
   std::string of;     // kDeadLetters: the stream; empty: every one.
@@ -79,7 +98,7 @@ struct Describe {
 struct Explain {
   std::string text;  // Lines of the plan.
 };
-using Statement = std::variant<CreateStream, CreateView, Select, Drop, Show, Describe, Explain>;
+using Statement = std::variant<CreateStream, CreateView, Select, Drop, Alter, Show, Describe, Explain>;
 
 // Compiles exactly one statement (a trailing semicolon is fine). Errors: kInvalid 2001 syntax, 2002
 // type, 2004 function, 2005 refused construct (names the replacement); kNotFound 2003 stream or view,

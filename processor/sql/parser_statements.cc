@@ -177,17 +177,30 @@ Expected<Parser::Body> Parser::create_view(bool or_replace) {
   return view;
 }
 
-// ALTER MATERIALIZED VIEW name CUTOVER | ROLLBACK | PAUSE | RESUME | CANCEL
+// ALTER MATERIALIZED VIEW name CUTOVER | ROLLBACK | PAUSE | RESUME | CANCEL; of a stream or table, what its
+// replacement replaced.
 Expected<Parser::Body> Parser::alter() {
-  const SourcePlace place = next().place;
-  take("materialized");
-  KAPPA_CHECK_OK(expect("view"));
-  KAPPA_TRY(const Name ignored, name("the view's name"));
-  if (!take("cutover") && !take("rollback") && !take("pause") && !take("resume") && !take("cancel")) {
-    return unexpected("CUTOVER or ROLLBACK");
+  next();
+  if (!take("stream") && !take("table")) {
+    take("materialized");
+    if (!take("view")) return unexpected("MATERIALIZED VIEW, TABLE or STREAM");
   }
-  later("ALTER", place);
-  return LaterSyntax{};
+  AlterSyntax alter;
+  KAPPA_TRY(alter.name, name("a name"));
+  struct Word {
+    std::string_view word;
+    Alter::Action action;
+  };
+  using Action = Alter::Action;
+  static constexpr std::array kWords{Word{"cutover", Action::kCutover}, Word{"rollback", Action::kRollback},
+                                     Word{"pause", Action::kPause}, Word{"resume", Action::kResume},
+                                     Word{"cancel", Action::kCancel}};
+  for (const Word& word : kWords) {
+    if (!take(word.word)) continue;
+    alter.action = word.action;
+    return alter;
+  }
+  return unexpected("CUTOVER, ROLLBACK, PAUSE, RESUME or CANCEL");
 }
 
 Expected<Parser::Body> Parser::drop() {

@@ -160,7 +160,7 @@ struct Plan {
                                             // place of its own (processor/dead_letters.h).
   // kViewScan
   std::string view;                         // Name.
-  std::uint32_t view_version = 0;           // 0: the current one.
+  std::uint32_t view_version = 0;           // The one that serves, unless another was named.
 
   ExpressionPtr predicate;                  // kFilter
   std::vector<ExpressionPtr> expressions;   // kProject

@@ -51,10 +51,9 @@ Expected<Relation> Planner::view_relation(const TableRef& table, const CatalogRe
     return fail_at(table.name.place, ErrorCode::kInvalid, 2005,
                    "AS OF OFFSET needs a stream, \"" + view.name + "\" is a view");
   }
-  if (table.version && *table.version != view.version) {
-    return fail_at(table.name.place, ErrorCode::kNotFound, 2003,
-                   "view \"" + view.name + "\" has no version " + std::to_string(*table.version),
-                   "the current version is " + std::to_string(view.version));
+  if (table.version && context_.in_view) {
+    return fail_at(table.name.place, ErrorCode::kInvalid, 2005, "what is kept reads the current version of a view",
+                   "leave @" + std::to_string(*table.version) + " away: it is replaced together with what it reads");
   }
   if (std::ranges::find(views, view.name) == views.end()) views.push_back(view.name);
   Relation relation;
@@ -66,7 +65,7 @@ Expected<Relation> Planner::view_relation(const TableRef& table, const CatalogRe
   if (!context_.in_view && !as_it_was_) {
     auto scan = make_node(PlanKind::kViewScan, nullptr);
     scan->view = view.name;
-    scan->view_version = table.version.value_or(0);
+    scan->view_version = view.version;
     scan->output.assign(view.plan->root->output.begin(),
                         view.plan->root->output.begin() + static_cast<std::ptrdiff_t>(view.plan->visible_columns));
     relation.base = std::move(scan);
@@ -109,7 +108,13 @@ Expected<Relation> Planner::named_table(const TableRef& table) {
     return inner;
   }
   if (auto stream = catalog_.stream(table.name.text)) return stream_relation(table, std::move(stream));
-  if (const auto view = catalog_.view(table.name.text)) return view_relation(table, *view);
+  if (const auto current = catalog_.view(table.name.text)) {
+    if (!table.version) return view_relation(table, *current);
+    if (const auto wanted = catalog_.view(table.name.text, *table.version)) return view_relation(table, *wanted);
+    return fail_at(table.name.place, ErrorCode::kNotFound, 2003,
+                   "view \"" + current->name + "\" has no version " + std::to_string(*table.version),
+                   "the current version is " + std::to_string(current->version) + "; SHOW VIEWS lists all");
+  }
   return unknown_relation(table.name, catalog_);
 }
 

@@ -133,11 +133,38 @@ struct ViewOptions {
   const Option* retain = nullptr;
   std::int64_t retain_micros = 0;
   bool allow_unbounded_join = false;
+  ReplaceOptions replace;
   // Of a derived stream.
   const Option* topic = nullptr;
   const Option* event_time = nullptr;
   const Option* delay = nullptr;
 };
+
+}  // namespace
+
+bool is_replace_option(std::string_view name) { return name == "cutover" || name == "keep_old"; }
+
+Status read_replace_option(const Option& option, ReplaceOptions& options) {
+  if (option.name.text == "cutover") {
+    if (option.value != "auto" && option.value != "manual") {
+      return fail_at(option.value_place, ErrorCode::kInvalid, 2005,
+                     "cutover is 'auto' or 'manual', not '" + option.value + "'",
+                     did_you_mean(option.value, {"auto", "manual"}));
+    }
+    options.manual = option.value == "manual";
+    return {};
+  }
+  const auto keep = parse_interval(option.value);
+  if (!keep || *keep < 0) {
+    return fail_at(option.value_place, ErrorCode::kInvalid, 2002,
+                   "'" + option.value + "' is not a valid time to keep the old version",
+                   "for example keep_old = '24 hours'; '0 seconds' drops it at the cutover");
+  }
+  options.keep_micros = *keep;
+  return {};
+}
+
+namespace {
 
 Expected<ViewOptions> view_options(const std::vector<Option>& options, const char* what,
                                    const std::vector<std::string>& known) {
@@ -178,8 +205,7 @@ Expected<ViewOptions> view_options(const std::vector<Option>& options, const cha
     } else if (name == "delay") {
       result.delay = &option;
     } else {
-      return fail_at(option.name.place, ErrorCode::kUnsupported, 2008,
-                     "the option " + name + " is not available in this version");
+      KAPPA_CHECK_OK(read_replace_option(option, result.replace));
     }
   }
   return result;
@@ -309,6 +335,7 @@ Expected<CreateView> plan_view(const CreateViewSyntax& syntax, const CatalogRead
   view.name = syntax.name.text;
   view.if_not_exists = syntax.if_not_exists;
   view.or_replace = syntax.or_replace;
+  view.replace = options.replace;
   Planner planner(catalog, true);
   KAPPA_TRY(const Relation relation, relation_of_view(planner, *syntax.query));
   KAPPA_TRY(view.plan, view_plan(relation, syntax.query->place));
@@ -319,11 +346,12 @@ Expected<CreateView> plan_view(const CreateViewSyntax& syntax, const CatalogRead
 
 Expected<CreateView> plan_table(const CreateTableSyntax& syntax, const CatalogReader& catalog) {
   KAPPA_CHECK_OK(check_new_name(syntax.name, syntax.if_not_exists || syntax.or_replace, catalog));
-  KAPPA_TRY([[maybe_unused]] const ViewOptions options, view_options(syntax.options, "a table", {"cutover", "keep_old"}));
+  KAPPA_TRY(const ViewOptions options, view_options(syntax.options, "a table", {"cutover", "keep_old"}));
   CreateView table;
   table.name = syntax.name.text;
   table.if_not_exists = syntax.if_not_exists;
   table.or_replace = syntax.or_replace;
+  table.replace = options.replace;
   Planner planner(catalog, true);
   KAPPA_TRY(const Relation relation, planner.latest_relation(syntax));
   KAPPA_TRY(table.plan, view_plan(relation, syntax.source.place));
@@ -338,10 +366,11 @@ Expected<CreateView> plan_table(const CreateTableSyntax& syntax, const CatalogRe
 Expected<CreateStream> plan_derived(const CreateStreamSyntax& syntax, const CatalogReader& catalog) {
   KAPPA_CHECK_OK(check_new_name(syntax.name, syntax.if_not_exists || syntax.or_replace, catalog));
   KAPPA_TRY(const ViewOptions options,
-            view_options(syntax.options, "a derived stream", {"topic", "event_time", "delay", "unbounded_join"}));
+            view_options(syntax.options, "a derived stream", {"topic", "event_time", "delay", "unbounded_join", "cutover", "keep_old"}));
   CreateStream stream;
   stream.if_not_exists = syntax.if_not_exists;
   stream.or_replace = syntax.or_replace;
+  stream.replace = options.replace;
   Planner planner(catalog, true);
   KAPPA_TRY(const Relation relation, relation_of_view(planner, *syntax.query));
   KAPPA_TRY(ViewPlan plan, view_plan(relation, syntax.query->place));

@@ -27,6 +27,10 @@ namespace kappa::processor::sql {
 // Keeps in every node only the columns that the nodes above need; the root keeps all of its own (prune.cc).
 [[nodiscard]] PlanPtr prune(const PlanPtr& plan);
 
+// The options of CREATE OR REPLACE, which every CREATE takes: whether it is one, and its value. kInvalid 2005, 2002.
+[[nodiscard]] bool is_replace_option(std::string_view name);
+[[nodiscard]] Status read_replace_option(const Option& option, ReplaceOptions& options);
+
 // Refuses a name that is taken: kExists 2007.
 [[nodiscard]] Status check_new_name(const Name& name, bool may_exist, const CatalogReader& catalog);
 // kNotFound 2003 with a suggestion.

@@ -1,0 +1,323 @@
+// Versions of a name: CREATE OR REPLACE, the cutover, the rollback, and the end of what does not serve any more.
+//
+// The order of records is what a crash at any moment relies on: the new definitions first (alone they are leftovers,
+// which the next start drops), then the replacement, whose state says which side serves; when it ends, its state says
+// so first, then the definitions of one side go, then it. In memory a state is published after its record is durable.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "processor/engine_impl.h"
+
+namespace kappa::processor {
+namespace {
+
+using State = Replacement::State;
+
+// Between two looks at versions that are being built.
+constexpr std::chrono::milliseconds kBuildPoll{5};
+// After a round that failed: for want of space, mostly.
+constexpr std::chrono::milliseconds kRetryPause{1000};
+// At the cutover the new versions were as far as the old ones a moment ago.
+constexpr std::chrono::seconds kSwitchWait{30};
+constexpr std::chrono::microseconds kSwitchPoll{200};
+constexpr std::chrono::hours kPauseMax{24};
+
+std::int64_t now_micros() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::unexpected<Error> refuse(std::string message, std::string hint) {
+  return fail(ErrorCode::kInvalid, 2010, std::move(message), std::move(hint));
+}
+
+std::string quoted(const CatalogEntry& entry) { return std::string(entry.noun()) + " \"" + entry.name + "\""; }
+
+std::string at(std::string_view name, std::uint32_t version) {
+  return "\"" + std::string(name) + "@" + std::to_string(version) + "\"";
+}
+
+}  // namespace
+
+Status EngineImpl::put_replacement(Replacement replacement) {
+  KAPPA_TRY([[maybe_unused]] const Offset offset,
+            log_.append_system(replacement_key(replacement.id), encode_replacement(replacement)));
+  set_catalog(catalog()->with(std::make_shared<const Replacement>(std::move(replacement))));
+  return {};
+}
+
+Status EngineImpl::check_not_replaced(const std::vector<std::string>& names) const {
+  const CatalogStatePtr state = catalog();
+  for (const std::string& name : names) {
+    const ReplacementPtr replacement = state->replacement_of(name);
+    if (!replacement || replacement->state != State::kBuilding) continue;
+    return refuse("\"" + name + "\" is being replaced by " + at(name, replacement->find(name)->to),
+                  "wait for its cutover, or ALTER ... CUTOVER or CANCEL it first");
+  }
+  return {};
+}
+
+Expected<StatementResult> EngineImpl::replace(const CatalogEntry& existing, std::string_view sql,
+                                              const std::vector<std::string>& reads, const ReplaceOptions& options) {
+  const CatalogStatePtr state = catalog();
+  std::vector<CatalogEntryPtr> old = state->dependants(existing.name);
+  std::ranges::reverse(old);  // Now a reader comes after what it reads.
+  old.insert(old.begin(), state->find(existing.name));
+  std::vector<std::string> names;
+  for (const CatalogEntryPtr& entry : old) names.push_back(entry->name);
+  for (const std::string& read : reads) {
+    if (std::ranges::find(names, read) == names.end()) continue;
+    return refuse(quoted(existing) + " would read itself" + (read == existing.name ? "" : ", through \"" + read + "\""),
+                  "a new version reads what the old one read, or something else");
+  }
+  KAPPA_CHECK_OK(check_not_replaced(names));
+  KAPPA_CHECK_OK(check_not_replaced(reads));
+
+  // All of them are compiled before anything is written.
+  Replacement replacement;
+  replacement.manual = options.manual;
+  replacement.keep_micros = options.keep_micros;
+  const log::Hold hold = log_.hold("the replacement of " + quoted(existing), Offset(0));
+  CatalogStatePtr staged = state;
+  std::vector<std::pair<CatalogRecord, CatalogEntry>> made;
+  for (const CatalogEntryPtr& entry : old) {
+    CatalogRecord record{entry->kind, 1, entry == old.front() ? std::string(sql) : entry->sql, hold.offset(), {}};
+    for (const auto& [ref, version] : state->versions())
+      if (ref.name == entry->name) record.version = std::max(record.version, ref.version + 1);
+    if (!has_state(*entry)) record.from = Offset(0);
+    const CatalogStatePtr seen = staged->seen_by(entry->name, {});
+    auto compiled = make_catalog_entry(record, Offset(0), *seen);
+    if (!compiled && entry != old.front()) {
+      return refuse(quoted(*entry) + " reads " + quoted(existing) + " and does not go with its new version: " +
+                        compiled.error().message,
+                    "replace it by one that does, or DROP it, first");
+    }
+    if (!compiled) return std::unexpected(std::move(compiled).error());
+    if (compiled->derived()) {
+      // Its events are told from those of any version before by their topic.
+      while (log_.find_topic(compiled->stream->topic)) {
+        ++record.version;
+        KAPPA_TRY(*compiled, make_catalog_entry(record, Offset(0), *seen));
+      }
+      CreateStream statement;
+      statement.definition = compiled->stream;
+      statement.plan = compiled->view;
+      KAPPA_CHECK_OK(check_derived(statement));
+    }
+    record.uses = compiled->uses;
+    replacement.members.push_back({entry->name, entry->version, record.version});
+    staged = staged->with(std::make_shared<const CatalogEntry>(*compiled));
+    made.emplace_back(std::move(record), std::move(*compiled));
+  }
+
+  std::vector<CatalogEntryPtr> entries;
+  for (auto& [record, entry] : made) {
+    const std::string key = catalog_key(record.kind, entry.ref());
+    if (entry.stream) {
+      KAPPA_TRY([[maybe_unused]] const TopicId topic, log_.ensure_topic(entry.stream->topic));
+    }
+    KAPPA_TRY(entry.id, log_.append_system(key, encode_catalog_record(record)));
+    entries.push_back(std::make_shared<const CatalogEntry>(std::move(entry)));
+  }
+  replacement.id = entries.front()->id;
+  CatalogStatePtr with_versions = catalog();
+  for (const CatalogEntryPtr& entry : entries) with_versions = with_versions->with(entry, false);
+  set_catalog(std::move(with_versions));
+  KAPPA_CHECK_OK(put_replacement(replacement));
+  for (const CatalogEntryPtr& entry : entries) open_states(entry);
+  keeper_->wake();
+
+  const Offset from = hold.offset();
+  const Offset end = log_.durable_end();
+  StatementResult result{std::string("CREATE ") + (existing.stream ? "STREAM" : existing.table ? "TABLE" : "VIEW"), 0, {}, {}};
+  result.notice = at(existing.name, entries.front()->version) + " is being built from " +
+                  std::to_string(end > from ? end - from : 0) + " events";
+  for (std::size_t i = 1; i < entries.size(); ++i)
+    result.notice += (i == 1 ? "; with it " : ", ") + at(entries[i]->name, entries[i]->version);
+  result.notice += options.manual ? "; ALTER ... CUTOVER switches to it" : "; readers switch when it is there";
+  return result;
+}
+
+std::optional<Error> EngineImpl::not_ready(const Replacement& replacement, bool to_new) const {
+  for (const Replacement::Member& member : replacement.members) {
+    const ViewPtr next = find_state({member.name, to_new ? member.to : member.from});
+    const ViewPtr now = find_state({member.name, to_new ? member.from : member.to});
+    if (!next) continue;
+    const std::string name = at(member.name, next->entry().version);
+    if (const auto failed = next->failed()) {
+      return Error{ErrorCode::kInvalid, 2010, name + " failed: " + failed->message,
+                   "ALTER ... CANCEL drops it; what serves goes on", 0, {}};
+    }
+    // A version that failed does not go on.
+    const Offset reached = now && !now->failed() ? now->visible() : Offset(0);
+    if (next->visible() < reached || (to_new && next->building())) {
+      return Error{ErrorCode::kBusy, 2016,
+                   name + " is not there yet: it has applied the events below offset " +
+                       std::to_string(next->visible().value()) + " of " +
+                       std::to_string(std::max(reached, next->build_end()).value()),
+                   "try again later; SHOW REPLAYS says how far it is", 0, {}};
+    }
+  }
+  return std::nullopt;
+}
+
+Status EngineImpl::switch_over(const Replacement& replacement, bool to_new) {
+  if (const auto error = not_ready(replacement, to_new)) return std::unexpected(*error);
+  Replacement next = replacement;
+  next.state = to_new ? State::kSwitched : State::kRolledBack;
+  next.switched_micros = now_micros();
+  KAPPA_TRY([[maybe_unused]] const Offset offset,
+            log_.append_system(replacement_key(next.id), encode_replacement(next)));
+  // Readers must not go back: the versions are compared while none of them moves.
+  const auto deadline = std::chrono::steady_clock::now() + kSwitchWait;
+  while (true) {
+    {
+      const std::unique_lock still = pipeline_->hold_still();
+      const auto error = not_ready(replacement, to_new);
+      if (!error) {
+        set_catalog(catalog()->with(std::make_shared<const Replacement>(std::move(next))));
+        break;
+      }
+      if (error->code != ErrorCode::kBusy || std::chrono::steady_clock::now() > deadline) {
+        // As if it had not been tried.
+        KAPPA_TRY([[maybe_unused]] const Offset back,
+                  log_.append_system(replacement_key(replacement.id), encode_replacement(replacement)));
+        return std::unexpected(*error);
+      }
+    }
+    std::this_thread::sleep_for(kSwitchPoll);
+  }
+  for (const Replacement::Member& member : replacement.members) {
+    spdlog::info("{} {}@{} serves from offset {} on", to_new ? "cutover:" : "rollback:", member.name,
+                 to_new ? member.to : member.from, offset.value());
+  }
+  // What an earlier replacement kept for its rollback has had its time.
+  for (const auto& [id, earlier] : CatalogState::Replacements(catalog()->replacements())) {
+    const bool overlaps = id < replacement.id && std::ranges::any_of(earlier->members, [&](const auto& member) {
+      return replacement.find(member.name) != nullptr;
+    });
+    if (overlaps) KAPPA_CHECK_OK(finish(*earlier));
+  }
+  keeper_->wake();
+  return {};
+}
+
+Status EngineImpl::finish(Replacement replacement) {
+  if (replacement.state != State::kKeepNew && replacement.state != State::kKeepOld) {
+    replacement.state = replacement.new_serves() ? State::kKeepNew : State::kKeepOld;
+    KAPPA_CHECK_OK(put_replacement(replacement));
+  }
+  for (const EntryRef& ref : replacement.unserved()) {
+    const CatalogEntryPtr entry = catalog()->find(ref);
+    if (!entry) continue;
+    KAPPA_TRY([[maybe_unused]] const Offset offset, log_.append_system(catalog_key(entry->kind, ref), {}));
+    set_catalog(catalog()->without(ref));
+    close_states(ref);
+    spdlog::info("{}@{} was dropped: it serves no more", ref.name, ref.version);
+  }
+  KAPPA_TRY([[maybe_unused]] const Offset offset, log_.append_system(replacement_key(replacement.id), {}));
+  set_catalog(catalog()->without(replacement.id));
+  return {};
+}
+
+Status EngineImpl::end_replacements(std::string_view name) {
+  while (const ReplacementPtr replacement = catalog()->replacement_of(name)) KAPPA_CHECK_OK(finish(*replacement));
+  return {};
+}
+
+Expected<StatementResult> EngineImpl::alter(const Alter& statement) {
+  const auto placed = [&](Error error) -> std::unexpected<Error> {
+    error.place = statement.place;
+    return std::unexpected(std::move(error));
+  };
+  const CatalogStatePtr state = catalog();
+  const CatalogEntryPtr entry = state->find(statement.name);
+  if (!entry) {
+    return placed({ErrorCode::kNotFound, 2003, "no view or stream \"" + statement.name + "\"",
+                   "SHOW VIEWS lists the views", 0, {}});
+  }
+  const ReplacementPtr replacement = state->replacement_of(statement.name);
+  const auto nothing = [&](const std::string& what) {
+    return placed({ErrorCode::kInvalid, 2010, quoted(*entry) + " " + what,
+                   "CREATE OR REPLACE makes a new version; SHOW VIEWS lists all", 0, {}});
+  };
+  const bool building = replacement && replacement->state == State::kBuilding;
+  const auto switch_to = [&](bool to_new) -> Status {
+    const Status switched = switch_over(*replacement, to_new);
+    return switched ? switched : Status(placed(switched.error()));
+  };
+  StatementResult result{"ALTER VIEW", 0, {}, {}};
+  const auto said = [&](std::uint32_t version, const std::string& what) {
+    result.notice = at(statement.name, version) + " " + what;
+  };
+  using Action = Alter::Action;
+  switch (statement.action) {
+    case Action::kCutover:
+      if (!replacement || replacement->new_serves()) return nothing("has no version to switch to");
+      KAPPA_CHECK_OK(switch_to(true));
+      said(replacement->find(statement.name)->to, "serves now");
+      return result;
+    case Action::kRollback: {
+      if (building) return nothing("is being replaced: ALTER ... CANCEL ends that");
+      if (!replacement || !replacement->new_serves()) return nothing("has no version to go back to");
+      for (const Replacement::Member& member : replacement->members) {
+        for (const CatalogEntryPtr& user : state->dependants(member.name)) {
+          if (replacement->find(user->name) != nullptr) continue;
+          return placed({ErrorCode::kInvalid, 2010,
+                         quoted(*user) + " was made of " + at(member.name, member.to) + ", which would serve no more",
+                         "DROP it first", 0, {}});
+        }
+      }
+      KAPPA_CHECK_OK(switch_to(false));
+      said(replacement->find(statement.name)->from, "serves again");
+      return result;
+    }
+    case Action::kCancel:
+      if (!building) return nothing("is not being replaced");
+      KAPPA_CHECK_OK(finish(*replacement));
+      said(replacement->find(statement.name)->to, "was dropped");
+      return result;
+    case Action::kPause:
+    case Action::kResume: break;
+  }
+  return fail(ErrorCode::kUnsupported, 2008, "ALTER ... PAUSE and RESUME are not available in this version");
+}
+
+std::optional<std::chrono::milliseconds> EngineImpl::keep_versions() {
+  const std::lock_guard ddl(ddl_mutex_);
+  std::optional<std::chrono::milliseconds> next;
+  const auto again_in = [&next](std::chrono::milliseconds pause) { next = next ? std::min(*next, pause) : pause; };
+  const CatalogState::Replacements replacements = catalog()->replacements();
+  for (const auto& [id, replacement] : replacements) {
+    if (!catalog()->replacements().contains(id)) continue;  // The cutover of another ended it.
+    Status done;
+    if (replacement->state == State::kBuilding) {
+      if (replacement->manual) continue;
+      if (const auto error = not_ready(*replacement, true)) {
+        if (error->code == ErrorCode::kBusy) again_in(kBuildPoll);
+        continue;  // A version that failed waits for somebody.
+      }
+      done = switch_over(*replacement, true);
+      again_in(std::chrono::milliseconds(0));
+    } else {
+      const bool ending = replacement->state == State::kKeepNew || replacement->state == State::kKeepOld;
+      const std::int64_t kept = std::max<std::int64_t>(0, now_micros() - replacement->switched_micros);
+      if (!ending && kept < replacement->keep_micros) {
+        const auto left = std::chrono::microseconds(replacement->keep_micros - kept);
+        again_in(std::min<std::chrono::milliseconds>(
+            kPauseMax, std::chrono::ceil<std::chrono::milliseconds>(left)));
+        continue;
+      }
+      done = finish(*replacement);
+    }
+    if (!done && done.error().code != ErrorCode::kBusy)
+      spdlog::warn("replacement of {}: {}", replacement->members.front().name, to_string(done.error()));
+    if (!done) again_in(done.error().code == ErrorCode::kBusy ? kBuildPoll : kRetryPause);
+  }
+  return next;
+}
+
+}  // namespace kappa::processor
