@@ -59,6 +59,7 @@ Table show_streams(const std::vector<StreamStatus>& streams) {
 Table show_views(const std::vector<ViewStatus>& views) {
   Table table{{{"view", kTextType},
                {"version", kBigintType},
+               {"role", kTextType},
                {"state", kTextType},
                {"applied", kBigintType},
                {"lag_events", kBigintType},
@@ -68,7 +69,7 @@ Table show_views(const std::vector<ViewStatus>& views) {
                {"error", kTextType}},
               {}};
   for (const ViewStatus& view : views) {
-    table.rows.push_back({Value::text(view.name), count(view.version), Value::text(view.state),
+    table.rows.push_back({Value::text(view.name), count(view.version), Value::text(view.role), Value::text(view.state),
                           count(view.applied.value()), count(view.lag_events), count(view.rows), count(view.poison),
                           count(view.conversion_failures), Value::text(view.error)});
   }

@@ -30,6 +30,7 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view, const std::
   json.begin_object();
   json.member("name", view.name);
   json.member("version", std::uint64_t{view.version});
+  json.member("role", view.role);
   json.member("state", view.state);
   if (!view.error.empty()) json.member("error", view.error);
   if (!view.rebuilt.empty()) json.member("rebuilt", view.rebuilt);
