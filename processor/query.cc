@@ -61,15 +61,13 @@ Expected<Engine::GetResult> get_row(const LiveView& view, const KeyRequest& key)
     if (error.hint.empty()) error.hint = key_shape(view.plan());
     return std::unexpected(std::move(error));
   }
-  KAPPA_TRY(const auto read, served.store->read(served.reader->table(), *encoded));
+  KAPPA_TRY(auto read, served.reader->get(*served.store, *encoded));
+  if (const auto error = view.failed()) return std::unexpected(*error);
   Engine::GetResult result;
   result.applied = read.applied;
-  if (!read.value) return result;
-  KAPPA_TRY(auto stored, served.reader->decode(*encoded, *read.value));
-  if (const auto error = view.failed()) return std::unexpected(*error);
-  if (!stored) return result;
-  stored->row.resize(view.plan().visible_columns);
-  result.row = std::move(stored->row);
+  if (!read.row) return result;
+  read.row->row.resize(view.plan().visible_columns);
+  result.row = std::move(read.row->row);
   return result;
 }
 
@@ -98,14 +96,14 @@ Expected<StatementResult> scan_rows(const LiveView& view, const ScanRequest& req
     result.row_count += batch.size();
     return batch.empty() || sink.rows(std::move(batch));
   };
-  const auto cursor = snapshot->scan(served.reader->table(), std::move(range), false);
+  const auto cursor = served.reader->scan(*snapshot, std::move(range));
   std::vector<Row> rows;
   std::uint64_t left = request.limit;
   while (left > 0) {
     if (cancelled.load(std::memory_order_relaxed)) return cancelled_error();
-    KAPPA_TRY(const auto entry, cursor->next());
-    if (!entry) break;
-    KAPPA_TRY(auto stored, served.reader->decode(entry->key, entry->value));
+    KAPPA_TRY(const bool found, cursor->next());
+    if (!found) break;
+    auto& stored = cursor->row();
     if (!stored) continue;
     stored->row.resize(view.plan().visible_columns);
     for (std::int64_t copy = 0; copy < stored->weight && left > 0; ++copy, --left) rows.push_back(stored->row);

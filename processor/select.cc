@@ -186,8 +186,7 @@ class SelectRun {
     const ViewReader& reader = *reading.served.reader;
     KAPPA_TRY(KeyPart part, derive_key_part(*select_.plan, scan, reading.view->plan(), indexes, reader));
     RowFeed feed(*run_, head, scan.output, std::move(indexes));
-    const auto give = [&](std::string_view key, std::string_view value) -> Status {
-      KAPPA_TRY(const auto stored, reader.decode(key, value));
+    const auto give = [&](const std::optional<ViewReader::StoredRow>& stored) -> Status {
       if (!stored) return {};
       KAPPA_TRY(const bool more, feed.add(stored->row, stored->weight));
       more_ = more && !stopped_;
@@ -195,17 +194,17 @@ class SelectRun {
     };
     if (part.point && !reading.snapshot) {
       // One key needs no snapshot, which costs a copy of what is not committed yet.
-      KAPPA_TRY(const auto read, reading.served.store->read(reader.table(), *part.point));
+      KAPPA_TRY(const auto read, reader.get(*reading.served.store, *part.point));
       note_applied(read.applied);
-      if (read.value) KAPPA_CHECK_OK(give(*part.point, *read.value));
+      KAPPA_CHECK_OK(give(read.row));
     } else {
       if (!reading.snapshot) KAPPA_CHECK_OK(take_snapshot(reading));
-      const auto cursor = reading.snapshot->scan(reader.table(), std::move(part.range), false);
+      const auto cursor = reader.scan(*reading.snapshot, std::move(part.range));
       while (more_) {
         if (cancelled_.load(std::memory_order_relaxed)) return cancelled_error();
-        KAPPA_TRY(const auto entry, cursor->next());
-        if (!entry) break;
-        KAPPA_CHECK_OK(give(entry->key, entry->value));
+        KAPPA_TRY(const bool found, cursor->next());
+        if (!found) break;
+        KAPPA_CHECK_OK(give(cursor->row()));
       }
     }
     if (!more_) return {};

@@ -8,8 +8,13 @@
 namespace kappa::processor {
 
 AggregateOperator::AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates,
-                                     StateStore& store, Options options)
-    : aggregates_(std::move(aggregates)), store_(store), options_(options), emits_on_close_(plan.emit_on_close), out_(plan.output) {
+                                     StateStore& store, Options options, std::unique_ptr<PaneWindows> windows)
+    : aggregates_(std::move(aggregates)),
+      store_(store),
+      options_(options),
+      emits_on_close_(plan.emit_on_close),
+      windows_(std::move(windows)),
+      out_(plan.output) {
   for (const ExpressionPtr& key : plan.group_keys) keys_.emplace_back(key);
   for (const Aggregate& aggregate : plan.aggregates) {
     Input& input = inputs_.emplace_back();
@@ -94,8 +99,12 @@ Status AggregateOperator::take(const ChangeBatch& batch) {
   add_weights(batch);
   for (std::size_t i = 0; i < inputs_.size(); ++i) KAPPA_CHECK_OK((*aggregates_)[i].update(inputs_[i].view));
   settle();
-  if (options_.gives_changes && next() != nullptr) return give_changes();
-  return {};
+  if (windows_ && options_.row_count != nullptr) {
+    KAPPA_TRY(const std::uint64_t windows, windows_->count_new(groups_, was_there_));
+    *options_.row_count += windows;
+  }
+  if (!options_.gives_changes || next() == nullptr) return {};
+  return windows_ ? windows_->give_changes(groups_, old_values_, out_, next()) : give_changes();
 }
 
 Status AggregateOperator::assign_groups(const ChangeBatch& batch) {
@@ -152,7 +161,7 @@ void AggregateOperator::settle() {
     const bool there = group.exists && aggregates_->has_row(group.value);
     if (!group.exists) group.value.clear();
     if (expiry_ && ends_[i] && existed_[i] != group.exists) expiry_->track(group.key, *ends_[i], group.exists);
-    if (options_.row_count != nullptr) {
+    if (options_.row_count != nullptr && !windows_) {
       if (there && was_there_[i] == 0) ++*options_.row_count;
       if (!there && was_there_[i] != 0) --*options_.row_count;
     }

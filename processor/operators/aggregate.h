@@ -7,6 +7,9 @@
 // Groups exist while their row weight is above zero; a global aggregate always exists. With a next
 // operator, each group that a batch touched gives its old row (-1) and its new row (+1), once.
 //
+// Groups of hopping windows may be kept by pane: then a group here is a pane, and the rows are those of the windows
+// that are merged of them (pane_windows.h).
+//
 // Groups of windows may leave by the watermark (window_expiry.h): with their row taken back (retain), or by giving
 // it for the first and only time (emit on close). Rows that come for them afterwards are left out.
 #pragma once
@@ -19,6 +22,7 @@
 #include "processor/operators/batch_keys.h"
 #include "processor/operators/group_codec.h"
 #include "processor/operators/operator.h"
+#include "processor/operators/pane_windows.h"
 #include "processor/operators/window_expiry.h"
 #include "processor/vector/evaluate.h"
 
@@ -34,8 +38,9 @@ class AggregateOperator final : public Operator {
     TableId side_tables_begin = 0;        // Of the aggregates, with the group key in front of their keys; of groups
     TableId side_tables_end = 0;          // that leave they are cleared.
   };
+  // With `windows` the plan's keys are those of panes, and its output is that of windows.
   AggregateOperator(const Plan& plan, std::unique_ptr<AggregateSet> aggregates, StateStore& store,
-                    Options options);
+                    Options options, std::unique_ptr<PaneWindows> windows = nullptr);
 
   [[nodiscard]] Status push(const ChangeBatch& batch) override;
   [[nodiscard]] Status start() override;
@@ -70,6 +75,7 @@ class AggregateOperator final : public Operator {
   std::vector<Input> inputs_;  // Per aggregate.
   const bool emits_on_close_;
   std::optional<WindowExpiry> expiry_;
+  const std::unique_ptr<PaneWindows> windows_;
 
   // Of the batch at hand.
   Selection all_rows_;

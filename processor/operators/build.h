@@ -37,6 +37,24 @@ class ViewReader {
   };
   [[nodiscard]] virtual Expected<std::optional<StoredRow>> decode(std::string_view key,
                                                                   std::string_view value) const = 0;
+
+  // Rows in key order. One thread.
+  class Cursor {
+   public:
+    virtual ~Cursor() = default;
+    // Moves to the next key of the view (the first, on the first call); false at the end.
+    [[nodiscard]] virtual Expected<bool> next() = 0;
+    // What decode() gives for it. May be moved from.
+    [[nodiscard]] virtual std::optional<StoredRow>& row() = 0;
+  };
+  // The keys in `range`; the snapshot must live as long as the cursor. By default they are the entries of table().
+  [[nodiscard]] virtual std::unique_ptr<Cursor> scan(StateSnapshot& snapshot, KeyRange range) const;
+  // One key, at the offset that was visible, without a snapshot's cost where it can be had so.
+  struct PointRead {
+    std::optional<StoredRow> row;
+    Offset applied;
+  };
+  [[nodiscard]] virtual Expected<PointRead> get(StateStore& store, std::string_view key) const;
 };
 
 struct BuiltView {

@@ -2,8 +2,9 @@
 //
 // Each node of the plan becomes an operator that gives its changes on (plan_builder.h). A view that ends in an
 // aggregate keeps its groups only: what lies above it (HAVING and the SELECT list) is not run as events come but
-// when a row is read. Every other view keeps its rows. A derived stream keeps neither.
+// when a row is read, and of panes the windows too. Every other view keeps its rows. A derived stream keeps neither.
 #include "processor/operators/build.h"
+#include "processor/operators/pane_reader.h"
 #include "processor/operators/plan_builder.h"
 #include "processor/operators/rows.h"
 #include "processor/operators/view_reader.h"
@@ -27,8 +28,14 @@ Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore
   if (last->kind == PlanKind::kAggregate && last->group_keys.size() == plan.key_columns.size()) {
     TableId reading = builder.next_table();
     KAPPA_TRY(auto aggregates, AggregateSet::make(*last, builder.kind(*last->input), nullptr, reading));
-    built.reader = std::make_shared<AggregateReader>(
+    auto reader = std::make_unique<AggregateReader>(
         std::move(aggregates), kRowsTable, std::make_unique<RowFinisher>(std::move(above), last->output));
+    if (auto panes = builder.panes(*last); panes && panes->in_order) {
+      built.reader = std::make_shared<PaneReader>(*panes, std::move(reader));
+      KAPPA_CHECK_OK(builder.build_last_panes(*last, std::move(*panes), kRowsTable, row_count));
+      return built;
+    }
+    built.reader = std::move(reader);
     KAPPA_CHECK_OK(builder.build_last_aggregate(*last, kRowsTable, row_count));
     return built;
   }

@@ -5,6 +5,8 @@
 #include "processor/operators/filter.h"
 #include "processor/operators/hop.h"
 #include "processor/operators/join.h"
+#include "processor/operators/pane.h"
+#include "processor/operators/pane_windows.h"
 #include "processor/operators/session.h"
 #include "processor/operators/session_aggregate.h"
 #include "processor/operators/top_k.h"
@@ -64,6 +66,7 @@ Status PlanBuilder::build(const Plan& plan, Operator& out) {
       AggregateOperator::Options options;
       KAPPA_TRY(options.table, new_table());
       options.gives_changes = !setting_.aggregates_at_end;
+      if (auto by_pane = panes(plan)) return build_panes(plan, std::move(*by_pane), &out, options);
       return build_aggregate(plan, &out, options);
     }
     case PlanKind::kWindow:
@@ -137,6 +140,35 @@ Status PlanBuilder::build_session_aggregate(const Plan& plan, Operator& out) {
   KAPPA_TRY(auto aggregates, AggregateSet::make(plan, InputKind::kAppendOnly, &store_, next_table_));
   auto made = std::make_unique<SessionAggregateOperator>(plan, std::move(aggregates), store_, tables);
   return add(std::move(made), *plan.input->input, out);
+}
+
+Status PlanBuilder::build_panes(const Plan& plan, Panes panes, Operator* out, AggregateOperator::Options options) {
+  KAPPA_TRY(auto by_pane, AggregateSet::make(panes.by_pane, InputKind::kAppendOnly, &store_, next_table_));
+  KAPPA_TRY(auto by_window, AggregateSet::make(plan, InputKind::kAppendOnly, nullptr, next_table_));
+  auto windows = std::make_unique<PaneWindows>(panes, std::move(by_window), store_, options.table);
+  auto made = std::make_unique<AggregateOperator>(panes.by_pane, std::move(by_pane), store_, options, std::move(windows));
+  made->set_next(out);
+  std::vector<std::unique_ptr<Operator>> between;
+  Operator* next = made.get();
+  for (const Plan* const node : panes.between) {
+    if (node->kind == PlanKind::kFilter)
+      between.push_back(std::make_unique<FilterOperator>(node->predicate));
+    else
+      between.push_back(std::make_unique<ProjectOperator>(node->expressions));
+    between.back()->set_next(next);
+    next = between.back().get();
+  }
+  KAPPA_CHECK_OK(add(std::make_unique<PaneOperator>(panes), *panes.window->input, *next));
+  for (auto one = between.rbegin(); one != between.rend(); ++one) flow_.adopt(std::move(*one));
+  flow_.adopt(std::move(made));
+  return {};
+}
+
+Status PlanBuilder::build_last_panes(const Plan& plan, Panes panes, TableId table, std::uint64_t& row_count) {
+  AggregateOperator::Options options;
+  options.table = table;
+  options.row_count = &row_count;
+  return build_panes(plan, std::move(panes), nullptr, options);
 }
 
 Status PlanBuilder::build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options) {

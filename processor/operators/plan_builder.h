@@ -5,11 +5,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "processor/operators/aggregate.h"
 #include "processor/operators/build.h"
 #include "processor/operators/dataflow.h"
+#include "processor/sql/panes.h"
 #include "processor/sql/plan_properties.h"
 
 namespace kappa::processor {
@@ -25,6 +27,11 @@ class PlanBuilder {
   [[nodiscard]] Status build(const Plan& plan, Operator& out);
   // An aggregate that ends a view: its groups are read from `table`, it gives nothing.
   [[nodiscard]] Status build_last_aggregate(const Plan& plan, TableId table, std::uint64_t& row_count);
+
+  // An aggregate over hopping windows whose groups are kept by pane, where it may be.
+  [[nodiscard]] std::optional<Panes> panes(const Plan& plan) const { return panes_in_use(plan, setting_); }
+  // Such a one at the end of a view; the panes go into `table`.
+  [[nodiscard]] Status build_last_panes(const Plan& plan, Panes panes, TableId table, std::uint64_t& row_count);
 
   // Whether an aggregate over sessions keeps sessions instead of rows, and ends in rows then.
   [[nodiscard]] bool folds_sessions(const Plan& plan) const;
@@ -45,6 +52,7 @@ class PlanBuilder {
   [[nodiscard]] Status add(std::unique_ptr<T> made, const Plan& input, Operator& out);
   [[nodiscard]] Status build_aggregate(const Plan& plan, Operator* out, AggregateOperator::Options options);
   [[nodiscard]] Status build_session_aggregate(const Plan& plan, Operator& out);
+  [[nodiscard]] Status build_panes(const Plan& plan, Panes panes, Operator* out, AggregateOperator::Options options);
   [[nodiscard]] Status build_join(const Plan& plan, Operator& out);
   [[nodiscard]] Expected<TableId> new_table();
 

@@ -187,6 +187,42 @@ std::optional<Row> RowFinisher::finish(Row row) const {
 
 // --- readers ---
 
+namespace {
+
+class EntryCursor final : public ViewReader::Cursor {
+ public:
+  EntryCursor(const ViewReader& reader, std::unique_ptr<StateCursor> entries)
+      : reader_(reader), entries_(std::move(entries)) {}
+  [[nodiscard]] Expected<bool> next() override {
+    KAPPA_TRY(const auto entry, entries_->next());
+    if (!entry) return false;
+    KAPPA_TRY(row_, reader_.decode(entry->key, entry->value));
+    return true;
+  }
+  [[nodiscard]] std::optional<ViewReader::StoredRow>& row() override { return row_; }
+
+ private:
+  const ViewReader& reader_;
+  const std::unique_ptr<StateCursor> entries_;
+  std::optional<ViewReader::StoredRow> row_;
+};
+
+}  // namespace
+
+std::unique_ptr<ViewReader::Cursor> ViewReader::scan(StateSnapshot& snapshot, KeyRange range) const {
+  return std::make_unique<EntryCursor>(*this, snapshot.scan(table(), std::move(range), false));
+}
+
+Expected<ViewReader::PointRead> ViewReader::get(StateStore& store, std::string_view key) const {
+  KAPPA_TRY(const StateStore::PointRead read, store.read(table(), key));
+  PointRead result;
+  result.applied = read.applied;
+  if (read.value) {
+    KAPPA_TRY(result.row, decode(key, *read.value));
+  }
+  return result;
+}
+
 Expected<std::string> AggregateReader::encode_key(std::span<const Value> values) const {
   return encode_values(values, key_types());
 }

@@ -45,6 +45,7 @@ class AggregateReader final : public ViewReader {
   [[nodiscard]] TableId table() const override { return table_; }
   [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key,
                                                           std::string_view value) const override;
+  [[nodiscard]] const AggregateSet& aggregates() const { return *aggregates_; }
 
  private:
   std::unique_ptr<const AggregateSet> aggregates_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "processor/operators/aggregates/registry.h"
+#include "processor/operators/pane_windows.h"
 #include "processor/sql/expression_tools.h"
 #include "processor/sql/plan.h"
 #include "processor/sql/plan_properties.h"
@@ -54,7 +55,10 @@ std::string scan_text(const Plan& plan) {
   return text + "; no state";
 }
 
-std::string aggregate_text(const Plan& plan) {
+std::string span_text(std::int64_t micros) { return display(Value::interval(micros)); }
+
+// `ends` a view: then its rows are read from what it keeps.
+std::string aggregate_text(const Plan& plan, bool ends) {
   const Names input = names_of(plan.input->output);
   Names keys;
   for (const ExpressionPtr& key : plan.group_keys) keys.push_back(to_string(*key, input));
@@ -71,8 +75,14 @@ std::string aggregate_text(const Plan& plan) {
   std::string text = "aggregate: ";
   text += keys.empty() ? "one row" : "group by " + join(keys);
   if (!aggregates.empty()) text += "; " + join(aggregates);
-  text += keys.empty() ? "; state: one row, does not grow"
-                       : "; state: one row a group, grows with the number of groups";
+  if (const auto panes = panes_in_use(plan, {}); panes && (panes->in_order || !ends)) {
+    const PaneGrid& grid = panes->grid;
+    text += std::string("; state: per pane, ") + (grid.size() % grid.slide() == 0 ? "one" : "two") + " every " +
+            span_text(grid.slide()) + ", one row a group and pane that has rows, merged into windows; grows with their number";
+  } else {
+    text += keys.empty() ? "; state: one row, does not grow"
+                         : "; state: one row a group, grows with the number of groups";
+  }
   if (distinct) text += "; one entry a distinct value and group, grows with the number of distinct values";
   for (const std::string& one : kept) text += "; " + one;
   return text;
@@ -103,8 +113,6 @@ std::string sort_text(const Plan& plan) {
   return text + (plan.limit ? "; memory: limit and offset rows"
                             : "; memory: every row of the result, for the query only");
 }
-
-std::string span_text(std::int64_t micros) { return display(Value::interval(micros)); }
 
 std::string order_text(const std::vector<SortKey>& keys, const Names& input) {
   Names texts;
@@ -178,7 +186,7 @@ std::string top_k_text(const Plan& plan) {
                      : "; state: every row, because rows may leave; grows with the rows");
 }
 
-std::string node_text(const Plan& plan) {
+std::string node_text(const Plan& plan, bool ends) {
   switch (plan.kind) {
     case PlanKind::kStreamScan: return scan_text(plan);
     case PlanKind::kViewScan:
@@ -186,7 +194,7 @@ std::string node_text(const Plan& plan) {
     case PlanKind::kFilter:
       return "filter: " + to_string(*plan.predicate, names_of(plan.input->output)) + "; no state";
     case PlanKind::kProject: return project_text(plan);
-    case PlanKind::kAggregate: return aggregate_text(plan);
+    case PlanKind::kAggregate: return aggregate_text(plan, ends);
     case PlanKind::kSort: return sort_text(plan);
     case PlanKind::kValues: return "values: one row";
     case PlanKind::kWindow: return window_text(plan);
@@ -201,10 +209,11 @@ std::string node_text(const Plan& plan) {
 
 namespace {
 
-void explain_node(const Plan& plan, const std::string& indent, std::string& text) {
-  text += indent + node_text(plan) + "\n";
-  if (plan.input) explain_node(*plan.input, indent + "  ", text);
-  if (plan.right) explain_node(*plan.right, indent + "  ", text);
+void explain_node(const Plan& plan, bool ends, const std::string& indent, std::string& text) {
+  text += indent + node_text(plan, ends) + "\n";
+  const bool row_by_row = plan.kind == PlanKind::kFilter || plan.kind == PlanKind::kProject;
+  if (plan.input) explain_node(*plan.input, ends && row_by_row, indent + "  ", text);
+  if (plan.right) explain_node(*plan.right, false, indent + "  ", text);
 }
 
 // Why a plan needs its events one after the other; empty if it does not.
@@ -238,7 +247,7 @@ std::string explain_replay(const ViewPlan& plan) {
 
 std::string explain(const Plan& plan) {
   std::string text;
-  explain_node(plan, {}, text);
+  explain_node(plan, true, {}, text);
   return text;
 }
 

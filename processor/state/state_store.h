@@ -27,6 +27,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "log/log.h"
 #include "processor/state/entry_value.h"
@@ -182,6 +183,12 @@ class StateStore {
     Offset applied;
   };
   [[nodiscard]] virtual Expected<PointRead> read(TableId table, std::string_view key) = 0;
+  // Several keys of a table at one applied offset.
+  struct PointReads {
+    std::vector<std::optional<std::string>> values;  // In the order of the keys.
+    Offset applied;
+  };
+  [[nodiscard]] virtual Expected<PointReads> read_many(TableId table, std::span<const std::string> keys) = 0;
   [[nodiscard]] virtual Progress progress() const = 0;  // Visible.
   [[nodiscard]] virtual Offset committed() const = 0;   // Applied offset of the last commit.
   [[nodiscard]] virtual std::uint64_t bytes_on_disk() const = 0;

@@ -435,6 +435,30 @@ Expected<StateStore::PointRead> LayeredStore::read(TableId table, std::string_vi
   return result;
 }
 
+Expected<StateStore::PointReads> LayeredStore::read_many(TableId table, std::span<const std::string> keys) {
+  PointReads result;
+  result.values.resize(keys.size());
+  std::vector<std::size_t> below;
+  ReadTransaction transaction;
+  {
+    const std::shared_lock lock(mutex_);
+    result.applied = visible_.applied;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const StateEntry* const entry = cache_->find(EntryCache::lookup(table, keys[i]));
+      if (entry == nullptr)
+        below.push_back(i);
+      else if (entry->exists)
+        result.values[i].emplace(entry->value);
+    }
+    if (!tree_ || below.empty()) return result;
+    KAPPA_TRY(transaction, tree_->read());
+  }
+  for (const std::size_t i : below) {
+    KAPPA_TRY(result.values[i], tree_->get(transaction, table, keys[i]));
+  }
+  return result;
+}
+
 Progress LayeredStore::progress() const {
   const std::shared_lock lock(mutex_);
   return visible_;

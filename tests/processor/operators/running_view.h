@@ -76,16 +76,14 @@ class RunningView {
   std::vector<Row> rows() {
     std::vector<Row> found;
     const auto snapshot = *store_->snapshot();
-    const auto cursor = snapshot->scan(view_.reader->table(), {}, false);
+    const auto cursor = view_.reader->scan(*snapshot, {});
     for (;;) {
-      const auto entry = cursor->next();
-      EXPECT_TRUE(entry) << to_string(entry.error());
-      if (!entry || !*entry) return found;
-      const auto row = view_.reader->decode((*entry)->key, (*entry)->value);
-      EXPECT_TRUE(row) << to_string(row.error());
-      if (!row) return found;
-      if (*row) {
-        for (std::int64_t i = 0; i < (*row)->weight; ++i) found.push_back((*row)->row);
+      const auto more = cursor->next();
+      EXPECT_TRUE(more) << to_string(more.error());
+      if (!more || !*more) return found;
+      const auto& row = cursor->row();
+      if (row) {
+        for (std::int64_t i = 0; i < row->weight; ++i) found.push_back(row->row);
       }
     }
   }
