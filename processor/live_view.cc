@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "processor/plan_identity.h"
+
 namespace kappa::processor {
 namespace {
 
@@ -157,6 +159,7 @@ Status LiveView::start_over(log::Log& log) {
     KAPPA_TRY(progress_.mark, log.mark(progress_.applied));
     store_->begin_publish();
     const Status started = flow_.start();
+    store_plan(*store_, *entry_->view);
     progress_.started = started.has_value();
     progress_.rows = row_count_;
     store_->end_publish(progress_);
@@ -219,10 +222,15 @@ Status LiveView::open(log::Log& log, std::uint64_t& check_bytes) {
                   "start without --read-only once, so that it is built");
   } else {
     opened = open_state(log, check_bytes);
+    if (opened && progress_.started) {
+      auto other = other_plan(*store_, *entry_->view);
+      if (other) why = std::move(*other);
+      if (!other) opened = std::unexpected(std::move(other).error());
+    }
     if (opened && store_->checked()) check_bytes -= std::min(check_bytes, store_->opened_bytes());
     if (!opened && rebuildable(opened.error())) {
       why = to_string(opened.error());
-    } else if (opened && progress_.started) {
+    } else if (opened && progress_.started && why.empty()) {
       // The state must stand for a prefix of this very log.
       if (progress_.applied > log.durable_end()) {
         why = "it is ahead of the log";

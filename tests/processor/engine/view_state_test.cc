@@ -9,6 +9,7 @@
 #include <iterator>
 #include <thread>
 
+#include "processor/plan_identity.h"
 #include "processor/verify_views.h"
 #include "tests/processor/engine/engine_fixture.h"
 
@@ -208,6 +209,31 @@ TEST_F(ViewState, TheSlowCheckFindsAnOldCopyOfAPageAndHasTheViewMadeAgain) {
   settle();
   close();
   EXPECT_TRUE(verify().damage.empty());
+}
+
+TEST_F(ViewState, AStateThatAnotherReleasePlannedOtherwiseIsMadeAgain) {
+  const fs::path state = states()[0];
+  close();
+  {
+    StateOptions options;
+    options.directory = state;
+    auto store = StateStore::open(options);
+    ASSERT_TRUE(store) << to_string(store.error());
+    ASSERT_TRUE(*(*store)->get(kPlanTable, {}));
+    const Progress progress = (*store)->progress();
+    (*store)->begin_publish();
+    (*store)->put(kPlanTable, {}, "another!");
+    (*store)->end_publish(progress);
+    ASSERT_TRUE((*store)->freeze());
+    ASSERT_TRUE((*store)->commit());
+  }
+  open();
+  EXPECT_NE(status("v").rebuilt.find("planned"), std::string::npos) << status("v").rebuilt;
+  EXPECT_EQ(status("w").rebuilt, "");
+  expect_right();
+  settle();
+  restart();
+  EXPECT_EQ(status("v").rebuilt, "");
 }
 
 // Both maps of the file, the engine's and LMDB's, then lead to pages that do not exist any more.
