@@ -73,6 +73,7 @@ class DerivedWorld {
     std::vector<Cells> expected;  // After the first `known` events.
     std::size_t known = 0;
     std::map<std::string, std::int64_t> before;  // The answer then, as a bag.
+    std::map<std::string, Cells> had;            // Unless exact: every row that some answer had.
     std::int64_t closed_below = INT64_MIN;
   };
 
@@ -125,7 +126,11 @@ class DerivedWorld {
         continue;
       }
       // Rows that are there before any event are owed to none.
-      if (!on_close) derived.before = bag(answer(derived, 0));
+      if (!on_close) {
+        const std::vector<Cells> at_start = answer(derived, 0);
+        derived.before = bag(at_start);
+        note_rows(derived, at_start);
+      }
       if (random_.one_in(2)) {
         // A view of its events, or another stream of them.
         derived.copy = "copy_of_" + derived.name;
@@ -177,6 +182,10 @@ class DerivedWorld {
     return counts;
   }
 
+  static void note_rows(Derived& derived, const std::vector<Cells>& rows) {
+    for (const Cells& row : rows) derived.had.emplace(text_of(row), row);
+  }
+
   // Brings what the stream must have to all events that were appended.
   void foresee(Derived& derived) {
     for (; derived.known < done_; ++derived.known) {
@@ -186,6 +195,7 @@ class DerivedWorld {
     }
   }
   static void foresee_changes(Derived& derived, const std::vector<Cells>& rows) {
+    if (!derived.exact) note_rows(derived, rows);
     auto old = std::exchange(derived.before, bag(rows));
     for (const Cells& row : rows) {
       if (--old[text_of(row)] < 0) derived.expected.push_back(row);
@@ -209,23 +219,14 @@ class DerivedWorld {
     for (Derived& derived : streams_) {
       foresee(derived);
       std::vector<Cells> expected = derived.expected;
-      present(expected, derived.query.columns);
-      // Events hold times as RFC 3339, which has the years 1 to 9999.
-      for (std::size_t i = 0; i < derived.query.columns.size(); ++i) {
-        if (derived.query.columns[i].kind != Kind::kTime) continue;
-        for (Cells& row : expected) {
-          const auto* time = std::get_if<std::int64_t>(&row[i]);
-          if (time != nullptr && (*time < -62'135'596'800'000'000 || *time >= 253'402'300'800'000'000))
-            row[i] = {};
-        }
-      }
+      present_events(expected, derived.query.columns);
       const std::string& read = derived.copy.empty() || random_.one_in(2) ? derived.name : derived.copy;
       auto answer = engine_.execute("SELECT * FROM " + read);
       if (!answer) {
         problem(derived.name + " failed: " + to_string(answer.error()) + "\n" + derived.definition);
         return;
       }
-      if (!derived.exact) leave_only_expected(answer->rows, expected);
+      if (!derived.exact) leave_out_surplus(answer->rows, expected, derived);
       ++outcome_.comparisons;
       outcome_.productions.compared(derived.query.productions);
       const std::string found = difference(answer->rows, expected, derived.query.columns);
@@ -239,12 +240,29 @@ class DerivedWorld {
     }
   }
 
-  // Rows beyond the expected that it is known to give on the way: only those that some answer had.
-  static void leave_only_expected(std::vector<Cells>& rows, const std::vector<Cells>& expected) {
+  // Events hold times as RFC 3339, which has the years 1 to 9999.
+  static void present_events(std::vector<Cells>& rows, const std::vector<Column>& columns) {
+    present(rows, columns);
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (columns[i].kind != Kind::kTime) continue;
+      for (Cells& row : rows) {
+        const auto* time = std::get_if<std::int64_t>(&row[i]);
+        if (time != nullptr && (*time < -62'135'596'800'000'000 || *time >= 253'402'300'800'000'000)) row[i] = {};
+      }
+    }
+  }
+
+  // Rows beyond the expected that it may give on the way: only those that some answer had.
+  static void leave_out_surplus(std::vector<Cells>& rows, const std::vector<Cells>& expected, const Derived& derived) {
+    std::vector<Cells> some;
+    for (const auto& [text, row] : derived.had) some.push_back(row);
+    present_events(some, derived.query.columns);
+    const auto had = bag(some);
     auto wanted = bag(expected);
     std::erase_if(rows, [&](const Cells& row) {
-      const auto found = wanted.find(text_of(row));
-      return found != wanted.end() && --found->second < 0;
+      const std::string text = text_of(row);
+      const bool surplus = --wanted[text] < 0;
+      return surplus && had.contains(text);
     });
   }
 
