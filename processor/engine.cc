@@ -82,7 +82,7 @@ Status EngineImpl::start() {
     if (!view->failed() && view->checking()) unchecked.push_back(view);
   }
   if (!options_.read_only) {
-    pipeline_ = std::make_unique<Pipeline>(log_, std::move(feed));
+    pipeline_ = std::make_unique<Pipeline>(log_, options_.replay, std::move(feed));
     keeper_ = std::make_unique<VersionKeeper>([this] { return keep_versions(); });
   }
   if (unchecked.empty()) return {};
@@ -339,6 +339,27 @@ Status EngineImpl::wait_for_log(const Freshness& freshness, const std::atomic<bo
   }
   log_.unsubscribe_durable(token);
   return status;
+}
+
+namespace {
+
+std::unexpected<Error> not_replayed(std::string_view name) {
+  return fail(ErrorCode::kNotFound, 2018, "view \"" + std::string(name) + "\" is not being built",
+              "SHOW REPLAYS lists those that are");
+}
+
+}  // namespace
+
+Status EngineImpl::pause_replay(std::string_view name) {
+  KAPPA_TRY(const ViewPtr view, find_view(name));
+  if (!pipeline_ || !pipeline_->pause_replay(*view)) return not_replayed(name);
+  return {};
+}
+
+Status EngineImpl::resume_replay(std::string_view name) {
+  KAPPA_TRY(const ViewPtr view, find_view(name));
+  if (!pipeline_ || !pipeline_->resume_replay(*view)) return not_replayed(name);
+  return {};
 }
 
 std::vector<ViewStatus> EngineImpl::views() const {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "log/log.h"
+#include "processor/replay/replay_options.h"
 #include "processor/sql/plan.h"
 #include "processor/state/memory_budget.h"
 #include "proto/error.h"
@@ -39,6 +40,7 @@ struct EngineOptions {
   // beside the work, at check_bytes_per_second, and nothing is committed to them until then.
   std::uint64_t check_at_open_bytes = std::uint64_t{64} << 20;
   std::uint64_t check_bytes_per_second = std::uint64_t{256} << 20;
+  ReplayOptions replay;                       // How views that are far behind are built.
   bool read_only = false;                     // Views answer from what they have; nothing is applied.
 };
 
@@ -89,6 +91,7 @@ struct ViewStatus {
   std::uint64_t conversion_failures = 0;
   std::uint64_t bytes_on_disk = 0;
   std::uint64_t bytes_in_memory = 0;
+  ReplayProgress replay;             // Of its first build, or of catching up when it was far behind at opening.
   std::uint64_t events_applied = 0;  // Since opening.
   std::uint64_t commits = 0;         // Since opening.
 };
@@ -147,6 +150,11 @@ class Engine {
   // freshness, with kTimeout 4005 when it does not in time, or kNotFound. Bounded number of waiters
   // (kBusy).
   virtual void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) = 0;
+
+  // The building of a view stops where it is, or goes on. A pause ends with the process. kNotFound 2003: no such
+  // view; kNotFound 2018: it is not being built.
+  [[nodiscard]] virtual Status pause_replay(std::string_view view) = 0;
+  [[nodiscard]] virtual Status resume_replay(std::string_view view) = 0;
 
   [[nodiscard]] virtual std::vector<ViewStatus> views() const = 0;
   // By name.

@@ -36,6 +36,8 @@ class EngineImpl final : public Engine {
   Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
                                  const std::atomic<bool>& cancelled) override;
   void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) override;
+  Status pause_replay(std::string_view view) override;
+  Status resume_replay(std::string_view view) override;
   std::vector<ViewStatus> views() const override;
   std::vector<StreamStatus> streams() const override;
 

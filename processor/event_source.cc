@@ -13,18 +13,42 @@
 namespace kappa::processor {
 
 EventSource::EventSource(log::Log& log, Offset from, const std::vector<const Plan*>& scans)
-    : log_(log), position_(from) {
+    : EventSource(log, scans) {
+  go_to(place_at(from));
+}
+
+EventSource::EventSource(log::Log& log, const std::vector<const Plan*>& scans) : log_(log) {
   for (const Plan* scan : scans) {
     const std::string& name = scan->stream->topic;
     if (std::ranges::find(topics_, name, &Topic::name) != topics_.end()) continue;
     const auto topic = log.find_topic(name);
     const auto id = topic ? std::optional(topic->id) : std::nullopt;
-    topics_.push_back({name, std::make_unique<TopicEvents>(log, id, from)});
+    topics_.push_back({name, std::make_unique<TopicEvents>(log, id)});
   }
   set_scans(scans);
 }
 
 EventSource::~EventSource() = default;
+
+EventSource::Place EventSource::place_at(Offset from) const {
+  Place place{from, {}};
+  for (const Topic& topic : topics_) place.topics.push_back(topic.events->place_at(from));
+  return place;
+}
+
+void EventSource::go_to(Place place) {
+  position_ = place.position;
+  for (std::size_t i = 0; i < topics_.size(); ++i) topics_[i].events->go_to(std::move(place.topics[i]));
+}
+
+Expected<EventSource::Place> EventSource::leave(bool keep) {
+  Place place{position_, {}};
+  for (const Topic& topic : topics_) {
+    KAPPA_TRY(TopicEvents::Place left, topic.events->leave(keep));
+    place.topics.push_back(std::move(left));
+  }
+  return place;
+}
 
 void EventSource::set_scans(const std::vector<const Plan*>& scans) {
   std::vector<std::vector<const Plan*>> by_topic(topics_.size());

@@ -31,6 +31,8 @@ class EventSource {
   // `scans` are kStreamScan plans, at least one; kept alive by the caller. A topic that the log does not
   // have (yet) is one without events, for as long as the source lives.
   EventSource(log::Log& log, Offset from, const std::vector<const Plan*>& scans);
+  // The same at no place: it must go_to() one before next().
+  EventSource(log::Log& log, const std::vector<const Plan*>& scans);
   ~EventSource();
   EventSource(const EventSource&) = delete;
   EventSource& operator=(const EventSource&) = delete;
@@ -42,6 +44,18 @@ class EventSource {
   // moved (perhaps over events of other topics only). Errors are the log reader's; the source is then of
   // no more use, unless the error is retryable.
   [[nodiscard]] Expected<bool> next(Offset limit);
+
+  // Places go from source to source, so that a range of the log is read on while chunks of it wait to be used; the
+  // sources must have the same topics. See TopicEvents.
+  struct Place {
+    Offset position;
+    std::vector<TopicEvents::Place> topics;
+  };
+  [[nodiscard]] Place place_at(Offset from) const;
+  void go_to(Place place);
+  // The chunk of the last next() is usable without the place with `keep` (errors: those of intact()), not at all
+  // without. The source then needs a place again.
+  [[nodiscard]] Expected<Place> leave(bool keep);
 
   // To be asked after the chunk was used and before what came of it is published: kCorrupt 3130 if the
   // disk failed to deliver bytes that the chunk points to (see log::LogReader::intact).

@@ -392,6 +392,19 @@ Status LiveView::apply(const EventSource& source, std::size_t first) {
   return {};
 }
 
+void LiveView::begin_replay(Offset end) {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(replay_state_, "waiting").empty()) {
+    build_end_.store(std::max(build_end(), end).value(), std::memory_order_relaxed);
+  }
+}
+
+void LiveView::note_replay(const std::string& state, double events_per_second) {
+  const std::lock_guard lock(mutex_);
+  replay_state_ = state;
+  replay_rate_ = events_per_second;
+}
+
 void LiveView::mark_failed(const Error& error) {
   const std::lock_guard lock(mutex_);
   error_ = error;
@@ -541,6 +554,23 @@ std::uint64_t LiveView::poison() const {
   return serving ? serving->store->progress().poison : 0;
 }
 
+// What is fixed (the total) and what is not (the tail) of a view that is being built.
+void LiveView::describe_replay(Offset end, ViewStatus& status) const {
+  ReplayProgress& replay = status.replay;
+  replay.active = !replay.state.empty() || building();
+  if (replay.active && replay.state.empty()) replay.state = "running";
+  const Offset from = entry_->from;
+  const Offset goal = std::max(build_end(), from);
+  const Offset done = std::clamp(status.applied, from, goal);
+  replay.events_total = goal - from;
+  replay.events_done = done - from;
+  const Offset beyond = std::max(goal, status.applied);
+  replay.tail_events = end > beyond ? end - beyond : 0;
+  if (!replay.active || replay.events_per_second <= 0) return;
+  replay.eta_seconds =
+      static_cast<double>(goal - done + replay.tail_events) / replay.events_per_second;
+}
+
 ViewStatus LiveView::status(log::Log& log) const {
   ViewStatus status;
   status.name = entry_->name;
@@ -553,6 +583,8 @@ ViewStatus LiveView::status(log::Log& log) const {
     const std::lock_guard lock(mutex_);
     serving = served_;
     status.rebuilt = rebuilt_why_;
+    status.replay.state = replay_state_;
+    status.replay.events_per_second = replay_rate_;
     if (error_) {
       status.state = error_->code == ErrorCode::kFull ? "full" : "failed";
       status.error = to_string(*error_);
@@ -581,6 +613,7 @@ ViewStatus LiveView::status(log::Log& log) const {
   status.checked = serving.store->checked();
   const Offset end = log.durable_end();
   status.lag_events = end > progress.applied ? end - progress.applied : 0;
+  describe_replay(end, status);
   if (status.lag_events > 0) {
     const auto first = log.reader(progress.applied, {})->next();
     if (first && *first) {

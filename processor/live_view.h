@@ -56,6 +56,10 @@ class LiveView {
   [[nodiscard]] Status reopen(log::Log& log);
   // It waits for room to be opened.
   [[nodiscard]] bool failed_full() const;
+  // The building of it begins, or goes on, and is to reach `end`, unless that was said before.
+  void begin_replay(Offset end);
+  // How it goes: a state of ReplayProgress (empty: it is over) and events a second.
+  void note_replay(const std::string& state, double events_per_second);
   // What an event source must give for it.
   [[nodiscard]] const std::vector<const Plan*>& scans() const { return feeder_.scans(); }
   [[nodiscard]] Offset applied() const { return progress_.applied; }
@@ -118,6 +122,8 @@ class LiveView {
   // Called, from any thread, when go_on() has something to do; empty: nobody.
   void set_wake(std::function<void()> wake);
   [[nodiscard]] const CatalogEntry& entry() const { return *entry_; }
+  // Keeps the plan alive, and nothing else of the view.
+  [[nodiscard]] CatalogEntryPtr entry_pointer() const { return entry_; }
   [[nodiscard]] const ViewPlan& plan() const { return *entry_->view; }
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   // What reads use; keeps the state alive. The view's error when it failed.
@@ -160,6 +166,7 @@ class LiveView {
   // Deletes the state and begins it anew.
   [[nodiscard]] Status make_new(log::Log& log, const std::string& why);
   [[nodiscard]] Status start_over(log::Log& log);
+  void describe_replay(Offset end, ViewStatus& status) const;
   // What is below the committed offset is not needed any more.
   void hold_from(Offset committed);
   // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
@@ -186,13 +193,15 @@ class LiveView {
   Clock::time_point last_freeze_ = Clock::now();
   Clock::time_point freeze_not_before_{};  // The log could not name the place.
 
-  mutable std::mutex mutex_;           // Guards the next five.
+  mutable std::mutex mutex_;           // Guards the next seven.
   log::Hold hold_;                     // Keeps the log from the committed offset on.
   Served served_;
   std::optional<Error> error_;
   std::uint64_t generation_ = 0;
   std::string rebuilt_why_;            // For the status.
   std::string commit_note_;            // Why commits do not succeed at the moment.
+  std::string replay_state_;           // Empty: it is not being replayed.
+  double replay_rate_ = 0;
   std::atomic<std::uint64_t> visible_{0};
   std::atomic<std::uint64_t> build_end_{0};
   std::atomic<std::uint64_t> events_applied_{0};

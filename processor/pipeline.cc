@@ -20,7 +20,8 @@ constexpr std::chrono::milliseconds kReadAgainAfter{500};
 
 }  // namespace
 
-Pipeline::Pipeline(log::Log& log, std::vector<std::shared_ptr<LiveView>> views) : log_(log), added_(std::move(views)) {
+Pipeline::Pipeline(log::Log& log, const ReplayOptions& replay, std::vector<std::shared_ptr<LiveView>> views)
+    : log_(log), added_(std::move(views)), replayer_(std::make_unique<Replayer>(log, replay, static_cast<Replayer::Host&>(*this))) {
   subscription_ = log_.subscribe_durable([this] {
     // Waking a thread costs the caller, who has acknowledgements to send, tens of microseconds.
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -38,6 +39,7 @@ Pipeline::~Pipeline() {
   }
   wake_processor_.notify_all();
   processor_.join();
+  replayer_->stop();  // The committer may still wake it.
   {
     const std::lock_guard lock(mutex_);
     stop_committer_ = true;
@@ -86,9 +88,38 @@ void Pipeline::report_damage(LiveView& view, std::uint64_t generation, const Err
   wake();
 }
 
-std::unique_lock<std::mutex> Pipeline::hold_still() {
+std::unique_lock<std::mutex> Pipeline::hold_live_views() {
   const std::lock_guard next(gate_);
   return std::unique_lock(still_);
+}
+
+Pipeline::Still Pipeline::hold_still() { return {hold_live_views(), replayer_->hold_still()}; }
+
+void Pipeline::commit(std::shared_ptr<LiveView> view) {
+  const std::lock_guard lock(mutex_);
+  to_commit_.push_back({std::move(view), Clock::now(), {}});
+  wake_committer_.notify_one();
+}
+
+void Pipeline::returned(std::shared_ptr<LiveView> view) {
+  {
+    const std::lock_guard lock(mutex_);
+    returned_.push_back(std::move(view));
+  }
+  wake();
+}
+
+void Pipeline::take_returned(std::shared_ptr<LiveView> view) {
+  if (std::erase(replaying_, view) == 0) return;  // It was removed, or taken back as failed.
+  if (view->failed()) {
+    rebuild_or_leave(std::move(view));
+  } else {
+    start_view(std::move(view), false);
+  }
+}
+
+bool Pipeline::is_replaying(const LiveView& view) const {
+  return std::ranges::any_of(replaying_, [&](const auto& other) { return other.get() == &view; });
 }
 
 void Pipeline::wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
@@ -149,9 +180,11 @@ void Pipeline::process() {
 void Pipeline::take_inbox() {
   std::vector<std::shared_ptr<LiveView>> added;
   std::vector<std::shared_ptr<LiveView>> removed;
+  std::vector<std::shared_ptr<LiveView>> returned;
   {
     const std::lock_guard lock(mutex_);
     added.swap(added_);
+    returned.swap(returned_);
     removed = to_remove_;
   }
   for (auto& view : added) {
@@ -166,6 +199,7 @@ void Pipeline::take_inbox() {
       rebuild_or_leave(std::move(view));
     }
   }
+  for (auto& view : returned) take_returned(std::move(view));
   if (removed.empty()) return;
   for (const auto& view : removed) {
     view->set_wake({});
@@ -200,7 +234,7 @@ Expected<Pipeline::Topics> Pipeline::topics_of(const LiveView& view) {
   return topics;
 }
 
-void Pipeline::start_view(std::shared_ptr<LiveView> view) {
+void Pipeline::start_view(std::shared_ptr<LiveView> view, bool may_replay) {
   const auto topics = topics_of(*view);
   if (!topics && topics.error().code == ErrorCode::kFull) {
     unopened_.push_back(std::move(view));
@@ -209,6 +243,11 @@ void Pipeline::start_view(std::shared_ptr<LiveView> view) {
   if (!topics) {
     view->mark_failed(topics.error());
     waiters_.check(*view);
+    return;
+  }
+  if (may_replay && replayer_->takes(*view)) {
+    replaying_.push_back(view);
+    replayer_->add(std::move(view));
     return;
   }
   std::vector<GroupPtr>& groups = topics_[*topics];
@@ -229,6 +268,8 @@ void Pipeline::forget(const LiveView& view) {
   std::erase_if(views_, is_it);
   std::erase_if(stuck_, is_it);
   std::erase_if(unopened_, is_it);
+  // What it returned meanwhile finds no place any more, see take_returned().
+  if (std::erase_if(replaying_, is_it) > 0) static_cast<void>(replayer_->remove(view));
   for (auto& [topic, groups] : topics_) {
     for (const GroupPtr& group : groups) {
       if (std::erase_if(group->views, is_it) > 0 && !group->views.empty()) refresh_scans(*group);
@@ -366,7 +407,7 @@ bool Pipeline::feed(Group& group, Offset limit) {
     if (!*moved) break;
     any = true;
     {
-      const std::unique_lock<std::mutex> applying = hold_still();
+      const std::unique_lock<std::mutex> applying = hold_live_views();
       std::size_t scan = 0;
       for (const auto& view : group.views) {
         failed |= !view->apply(*group.source, scan);
@@ -393,6 +434,12 @@ void Pipeline::drop_failed() {
   std::vector<std::shared_ptr<LiveView>> failed;
   std::erase_if(stuck_, [&](const std::shared_ptr<LiveView>& view) {
     if (!view->failed()) return false;
+    failed.push_back(view);
+    return true;
+  });
+  std::erase_if(replaying_, [&](const std::shared_ptr<LiveView>& view) {
+    if (!view->failed()) return false;
+    static_cast<void>(replayer_->remove(*view));
     failed.push_back(view);
     return true;
   });
@@ -433,8 +480,9 @@ void Pipeline::rebuild_or_leave(std::shared_ptr<LiveView> view) {
 
 std::optional<Pipeline::Clock::time_point> Pipeline::freeze_due_views(Clock::time_point now) {
   std::optional<Clock::time_point> next;
-  for (const auto& view : views_) view->shrink();
   for (const auto& view : views_) {
+    if (is_replaying(*view)) continue;  // It is not ours now.
+    view->shrink();
     const auto due = view->freeze_due();
     if (!due || view->has_frozen() || view->checking() || view->failed()) continue;
     if (*due > now) {

@@ -6,6 +6,9 @@
 // that the log's durable end, a new view, a finished commit or a waiting read wakes; it uses timed
 // waits only while something is uncommitted or a read waits, so an idle engine uses no CPU.
 //
+// A view that is far behind is built by the replayer (replay/replayer.h) on threads of its own and comes back near
+// the log's end.
+//
 // Owners: groups and the processor part of LiveView belong to the processor thread; other threads
 // hand it views through a small inbox. Memory: a view whose overlay is over twice its budget stops
 // its group until the committer is done with it, and leaves it if its commits fail for want of space.
@@ -25,17 +28,18 @@
 #include "log/log.h"
 #include "processor/event_source.h"
 #include "processor/live_view.h"
+#include "processor/replay/replayer.h"
 #include "processor/waiters.h"
 #include "proto/error.h"
 
 namespace kappa::processor {
 
-class Pipeline {
+class Pipeline : private Replayer::Host {
  public:
   // Views must have been opened. The log outlives the pipeline.
-  Pipeline(log::Log& log, std::vector<std::shared_ptr<LiveView>> views);
+  Pipeline(log::Log& log, const ReplayOptions& replay, std::vector<std::shared_ptr<LiveView>> views);
   // Stops the threads, then commits what is applied.
-  ~Pipeline();
+  ~Pipeline() override;
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
@@ -49,10 +53,19 @@ class Pipeline {
   // rebuilt before.
   void report_damage(LiveView& view, std::uint64_t generation, const Error& error);
   // The check of a view's state ended: its commits may begin.
-  void state_checked() { wake(); }
+  void state_checked() {
+    wake();
+    replayer_->wake();
+  }
   // Between two chunks: while the lock lives, no view moves, so that readers see views that are equally far at
   // one offset. Any thread; to be held for moments.
-  [[nodiscard]] std::unique_lock<std::mutex> hold_still();
+  struct Still {
+    std::unique_lock<std::mutex> live, replays;
+  };
+  [[nodiscard]] Still hold_still();
+  // The building of a view stops where it is, and goes on. False if it is not being replayed.
+  bool pause_replay(const LiveView& view) { return replayer_->pause(view); }
+  bool resume_replay(const LiveView& view) { return replayer_->resume(view); }
   // See Engine::wait; `target` is the applied offset to reach.
   void wait(std::shared_ptr<LiveView> view, Offset target, std::chrono::milliseconds timeout,
             Waiters::Ready ready);
@@ -68,9 +81,13 @@ class Pipeline {
   using GroupPtr = std::unique_ptr<Group>;
   using Topics = std::vector<TopicId>;  // Ascending, each once.
 
+  [[nodiscard]] std::unique_lock<std::mutex> hold_live_views();
   void process();                                   // The processor thread.
   void take_inbox();
-  void start_view(std::shared_ptr<LiveView> view);  // Into a group of its own, or the one at its offset.
+  // Into a group of its own, or the one at its offset; to the replayer if it is far behind and `may_replay`.
+  void start_view(std::shared_ptr<LiveView> view, bool may_replay = true);
+  void take_returned(std::shared_ptr<LiveView> view);
+  [[nodiscard]] bool is_replaying(const LiveView& view) const;
   void forget(const LiveView& view);
   // The topics of its streams; registers those that the log does not have.
   [[nodiscard]] Expected<Topics> topics_of(const LiveView& view);
@@ -97,6 +114,11 @@ class Pipeline {
   void sleep(std::optional<Clock::time_point> until);
   void wake();
 
+  // Of the replayer's threads:
+  void replayed(LiveView& view) override { waiters_.check(view); }
+  void commit(std::shared_ptr<LiveView> view) override;
+  void returned(std::shared_ptr<LiveView> view) override;
+
   void commit_loop();                               // The committer thread.
   void final_commits();
 
@@ -109,6 +131,7 @@ class Pipeline {
   // Over their memory budget while their commits find no space: in no group, so that they stop
   // nobody else.
   std::vector<std::shared_ptr<LiveView>> stuck_;
+  std::vector<std::shared_ptr<LiveView>> replaying_;  // With the replayer, whose they are meanwhile.
   // Could not be opened, or their topic not be registered, for want of space; tried again.
   std::vector<std::shared_ptr<LiveView>> unopened_;
   Clock::time_point next_opening_;
@@ -132,6 +155,7 @@ class Pipeline {
   bool failure_seen_ = false;                        // drop_failed() has something to do.
   std::vector<std::shared_ptr<LiveView>> added_;
   std::vector<std::shared_ptr<LiveView>> to_remove_;
+  std::vector<std::shared_ptr<LiveView>> returned_;  // By the replayer.
   struct Commit {
     std::shared_ptr<LiveView> view;
     Clock::time_point not_before;
@@ -140,6 +164,7 @@ class Pipeline {
   std::vector<Commit> to_commit_;
   const LiveView* committing_ = nullptr;
 
+  std::unique_ptr<Replayer> replayer_;
   std::uint64_t subscription_ = 0;
   std::thread processor_;
   std::thread committer_;

@@ -54,6 +54,7 @@ void Pipeline::commit_loop() {
     woken_ = true;
     wake_processor_.notify_one();
     removed_.notify_all();
+    replayer_->wake();
   }
 }
 

@@ -13,6 +13,7 @@
 #include "log/log.h"
 #include "processor/engine.h"
 #include "processor/live_view.h"
+#include "processor/pipeline.h"
 #include "processor/sql/compile.h"
 #include "proto/error.h"
 
@@ -28,7 +29,7 @@ struct SelectInputs {
   // The view of each kViewScan, in the order of scans_of(plan).
   std::vector<std::shared_ptr<LiveView>> views;
   // Keeps the views from moving for as long as it lives; empty: nothing moves them.
-  std::function<std::unique_lock<std::mutex>()> hold_still;
+  std::function<Pipeline::Still()> hold_still;
   // A read of a view failed with `error`; `generation` is that of the state that was read.
   std::function<void(LiveView&, std::uint64_t generation, const Error& error)> failed;
 };

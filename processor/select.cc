@@ -149,7 +149,7 @@ class SelectRun {
       if (auto notice = build_notice(*reading.view); !notice.empty()) add_notice(std::move(notice));
     }
     if (scans_.size() == 1 && readings_.size() == 1) return {};  // Perhaps one key, see feed_view().
-    std::unique_lock<std::mutex> still;
+    Pipeline::Still still;
     if (readings_.size() > 1 && inputs_.hold_still) still = inputs_.hold_still();
     for (Reading& reading : readings_) KAPPA_CHECK_OK(take_snapshot(reading));
     return {};

@@ -54,12 +54,68 @@ struct TopicEvents::Stream {
   std::int64_t latest = INT64_MIN;
 };
 
-TopicEvents::TopicEvents(log::Log& log, std::optional<TopicId> topic, Offset from) : next_(from) {
-  if (topic) reader_ = log.reader(from, log::ReadFilter{*topic});
+TopicEvents::TopicEvents(log::Log& log, std::optional<TopicId> topic) : log_(log), topic_(topic) {
   offsets_.resize(kVectorRows);
 }
 
 TopicEvents::~TopicEvents() = default;
+
+TopicEvents::Place TopicEvents::place_at(Offset from) const {
+  Place place;
+  if (topic_) place.reader = log_.reader(from, log::ReadFilter{*topic_});
+  place.next = from;
+  return place;
+}
+
+void TopicEvents::go_to(Place place) {
+  reader_ = std::move(place.reader);
+  next_ = place.next;
+  batch_ = std::move(place.batch);
+  records_ = std::move(place.records);
+  index_ = place.index;
+  borrowed_ = false;
+  rows_ = 0;
+}
+
+void TopicEvents::leave_copy() {
+  if (!records_ || borrowed_ || !batch_) return;
+  RecordReader rest(batch_->body, batch_->header.count);
+  for (std::uint32_t i = 0; i < index_; ++i) static_cast<void>(rest.next());
+  records_.emplace(rest);
+}
+
+void TopicEvents::own_text(Vector& vector) {
+  const std::uint8_t* const valid = vector.valid();
+  std::string_view* const texts = vector.data<std::string_view>();
+  std::size_t bytes = 0;
+  for (std::size_t row = 0; row < rows_; ++row) {
+    if (valid[row] == 0) texts[row] = {};  // Nobody may look where it pointed.
+    bytes += texts[row].size();
+  }
+  char* out = arena_.allocate(bytes);
+  for (std::size_t row = 0; row < rows_; ++row) {
+    const std::size_t size = texts[row].size();
+    if (size == 0) continue;
+    std::memcpy(out, texts[row].data(), size);
+    texts[row] = {out, size};
+    out += size;
+  }
+}
+
+Expected<TopicEvents::Place> TopicEvents::leave(bool keep) {
+  if (keep && borrowed_) {
+    for (Vector& vector : vectors_) {
+      if (physical_of(vector.type().id) == Physical::kText) own_text(vector);
+    }
+    if (pseudo_used_[2]) own_text(pseudo_[2]);
+  }
+  if (keep) KAPPA_CHECK_OK(intact());
+  leave_copy();
+  Place place{std::move(reader_), next_, std::move(batch_), std::move(records_), index_};
+  batch_.reset();
+  records_.reset();
+  return place;
+}
 
 std::size_t TopicEvents::add_column(const StreamColumn& column) {
   for (std::size_t i = 0; i < json_columns_.size(); ++i) {
@@ -161,16 +217,12 @@ void TopicEvents::connect(Stream& stream) {
 
 void TopicEvents::start_chunk() {
   // Text of a half-decoded copied batch lives in the arena: it is the one thing that must survive.
-  if (records_ && !borrowed_ && batch_) {
-    // Decode the rest from the reader's bytes: they stay valid until the reader moves.
-    RecordReader rest(batch_->body, batch_->header.count);
-    for (std::uint32_t i = 0; i < index_; ++i) static_cast<void>(rest.next());
-    records_.emplace(rest);
-  }
+  leave_copy();  // The reader's bytes stay valid until it moves.
   borrowed_ = records_.has_value();
   copied_bytes_ = 0;
   arena_.reset();
   rows_ = 0;
+  value_bytes_ = 0;
   poison_ = 0;
   sound_.clear();
   decoder_->start(vectors_);
@@ -189,7 +241,7 @@ Expected<TopicEvents::Next> TopicEvents::look(Offset limit) {
       return Next::kNone;
     }
     // The reader must not move while the chunk points into its bytes.
-    if (borrowed_ || rows_ == kVectorRows) return Next::kBlocked;
+    if (borrowed_ || full()) return Next::kBlocked;
     KAPPA_TRY(batch_, reader_->next());
     if (!batch_) {
       next_ = std::max(next_, limit);
@@ -201,7 +253,7 @@ Expected<TopicEvents::Next> TopicEvents::look(Offset limit) {
   const BatchHeader& header = batch_->header;
   next_ = std::max(next_, header.base_offset + index_);
   if (next_ >= limit) return Next::kNone;  // What lies between is of other topics.
-  if (rows_ == kVectorRows) return Next::kBlocked;
+  if (full()) return Next::kBlocked;
   if (records_) return Next::kEvent;
   Bytes body = batch_->body;
   if (header.count <= kCopyEventsMax && copied_bytes_ + body.size() <= kCopyBytesMax) {
@@ -222,7 +274,7 @@ Expected<TopicEvents::Next> TopicEvents::look(Offset limit) {
 
 Status TopicEvents::decode(Offset limit) {
   const BatchHeader& header = batch_->header;
-  while (index_ < header.count && rows_ < kVectorRows) {
+  while (index_ < header.count && !full()) {
     const Offset offset = header.base_offset + index_;
     if (offset >= limit) return {};
     const auto decoded = records_->next();
@@ -233,6 +285,7 @@ Status TopicEvents::decode(Offset limit) {
     ++index_;
     if (offset < next_) continue;  // The first batch may begin before our position.
     const std::size_t row = rows_++;
+    value_bytes_ += record->value.size();
     offsets_[row] = offset.value();
     // The log promises readable bytes after a body, and a copy has them: always padded.
     const bool sound = decoder_->decode(record->value, row, vectors_, arena_, true);

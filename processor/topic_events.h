@@ -49,8 +49,8 @@ struct ScanChunk {
 
 class TopicEvents {
  public:
-  // nullopt: a topic that the log does not have, which is one without events.
-  TopicEvents(log::Log& log, std::optional<TopicId> topic, Offset from);
+  // nullopt: a topic that the log does not have, which is one without events. It must go_to() a place first.
+  TopicEvents(log::Log& log, std::optional<TopicId> topic);
   ~TopicEvents();
   TopicEvents(const TopicEvents&) = delete;
   TopicEvents& operator=(const TopicEvents&) = delete;
@@ -58,6 +58,23 @@ class TopicEvents {
   // Changes who is served, between two chunks: kStreamScan plans over streams of the topic; kept alive by
   // the caller.
   void set_scans(const std::vector<const Plan*>& scans);
+
+  // Where it is in the log, between two events, with the reader that got it there. Belongs to nobody between
+  // leave() and go_to(), which may be of another TopicEvents over the same topic, on another thread.
+  struct Place {
+    std::unique_ptr<log::LogReader> reader;
+    Offset next;
+    std::optional<log::BatchView> batch;
+    std::optional<RecordReader> records;
+    std::uint32_t index = 0;
+  };
+  [[nodiscard]] Place place_at(Offset from) const;
+  // Between two chunks.
+  void go_to(Place place);
+  // After finish_chunk(): gives the place where the chunk ended. With `keep` the chunk stays usable by itself: its
+  // text is copied from the reader's bytes, and kCorrupt 3130 as of intact() if those were not delivered. Otherwise
+  // the chunk must not be used any more.
+  [[nodiscard]] Expected<Place> leave(bool keep);
 
   void start_chunk();
   enum class Next : std::uint8_t {
@@ -88,7 +105,16 @@ class TopicEvents {
   void connect(Stream& stream);
   void note_trouble(const RecordView& record, std::size_t row, bool sound);
   void filter(Stream& stream);
+  [[nodiscard]] bool full() const { return rows_ == kVectorRows || value_bytes_ >= kChunkBytesMax; }
+  // A half-decoded batch that was copied into the arena is read on from the reader's bytes.
+  void leave_copy();
+  void own_text(Vector& vector);
 
+  // Of events in one chunk, so that decoded chunks that wait have a bound; more than any full vector of usual ones.
+  static constexpr std::size_t kChunkBytesMax = std::size_t{2} << 20;
+
+  log::Log& log_;
+  const std::optional<TopicId> topic_;
   std::unique_ptr<log::LogReader> reader_;
   Offset next_;
 
@@ -117,6 +143,7 @@ class TopicEvents {
   std::vector<std::uint64_t> failures_before_;
   Arena arena_;
   std::size_t rows_ = 0;
+  std::size_t value_bytes_ = 0;           // Of the chunk's events.
   std::uint64_t poison_ = 0;
   Selection sound_;                       // Rows that are not poison; used when poison_ > 0.
 };

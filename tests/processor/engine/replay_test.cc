@@ -1,0 +1,339 @@
+// Goal: a view that is built by the replayer has, byte for byte, the state of one that was fed event by event, for
+// every plan, number of threads, size of segments and place of interruption; and a replay can be paused, resumed,
+// joined, dropped and killed.
+// Method: one log with random events (late ones, poison, wrong types) in random batches over two topics. The views
+// are built live; then their states are deleted and built again in other ways, and the digests of all entries are
+// compared. KAPPA_TEST_SEED repeats a run.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <random>
+
+#include "processor/state/state_store.h"
+#include "tests/processor/engine/engine_fixture.h"
+#include "tests/support/seed.h"
+
+namespace kappa::processor::test {
+namespace {
+
+using Random = std::mt19937_64;
+namespace fs = std::filesystem;
+
+class Replay : public EngineFixture {
+ protected:
+  static constexpr std::uint64_t kNever = UINT64_MAX;
+
+  void SetUp() override {
+    options_.commit_interval_ms = 10;
+    options_.replay.nice = 0;  // Who polls here would starve them.
+  }
+
+  static std::size_t below(Random& random, std::size_t n) { return random() % n; }
+
+  std::vector<std::string> events(Random& random, std::size_t count) {
+    std::vector<std::string> made;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (below(random, 70) == 0) {
+        made.push_back("[\"poison\"]");
+        continue;
+      }
+      time_ += static_cast<std::int64_t>(below(random, 40));
+      const std::int64_t at = 1'700'000'000'000 + time_ - (below(random, 9) == 0 ? static_cast<std::int64_t>(below(random, 900)) : 0);
+      std::string event = "{\"k\":\"key" + std::to_string(below(random, 40)) + (below(random, 9) == 0 ? "\\n\"" : "\"");
+      event += ",\"g\":" + (below(random, 30) == 0 ? std::string("\"seven\"") : std::to_string(below(random, 6)));
+      event += ",\"x\":" + std::to_string(static_cast<int>(below(random, 1000)) - 300);
+      event += ",\"d\":" + std::to_string(static_cast<double>(below(random, 4000)) / 7);
+      event += ",\"ts\":" + std::to_string(at) + ",\"pad\":\"" + std::string(below(random, 90), 'p') + "\"}";
+      made.push_back(std::move(event));
+    }
+    return made;
+  }
+
+  // To both topics, in batches of random sizes, a few of them large.
+  void fill(Random& random, std::size_t count) {
+    while (count > 0) {
+      const std::size_t most = below(random, 4) == 0 ? 5000 : below(random, 2) == 0 ? 300 : 3;
+      const std::size_t size = std::min(count, 1 + below(random, most));
+      append(below(random, 4) == 0 ? "b" : "a", events(random, size), size);
+      count -= size;
+    }
+  }
+
+  void create_views() {
+    const std::string columns = "(k TEXT, g BIGINT, x BIGINT, d DOUBLE, ts TIMESTAMP)";
+    run("CREATE STREAM a " + columns + " WITH (event_time = 'ts', delay = '200 milliseconds')");
+    run("CREATE STREAM b " + columns + " WITH (event_time = 'ts')");
+    run("CREATE STREAM strict " + columns + " WITH (topic = 'a', on_error = 'dead_letter')");
+    run("CREATE TABLE lookup AS LATEST b BY k");
+  }
+
+  // What replays care about: stateless, aggregates that merge and that keep values, order, time, two topics, windows
+  // that close, text that is kept.
+  static const std::vector<std::string>& plans() {
+    static const std::vector<std::string> all{
+        "SELECT k, count(*) AS n, sum(x) AS s, sum(d) AS e, avg(d) AS m FROM a GROUP BY k",
+        "SELECT g, min(k) AS lo, max(k) AS hi, count(DISTINCT x) AS u FROM a WHERE x > -100 GROUP BY g",
+        "SELECT _offset AS o, k, d FROM a WHERE x % 50 = 7",
+        "SELECT window_start, k, count(*) AS n FROM a GROUP BY k, TUMBLE(ts, INTERVAL '1 second')",
+        "SELECT k, window_start, window_end, count(*) AS n, max(x) AS m FROM a GROUP BY k, SESSION(ts, INTERVAL '300 "
+        "milliseconds')",
+        "SELECT a.g, count(*) AS n, sum(b.x) AS s FROM a JOIN b ON a.k = b.k AND b.ts BETWEEN a.ts AND a.ts + INTERVAL "
+        "'100 milliseconds' GROUP BY a.g",
+        "SELECT a.g, count(*) AS n, sum(l.x) AS s FROM a JOIN lookup l ON a.k = l.k GROUP BY a.g",
+        "SELECT a._offset AS o, l.x FROM a JOIN lookup FOR SYSTEM_TIME AS OF _offset AS l ON a.k = l.k WHERE a.x > 600",
+        "SELECT strict.g, count(*) AS n, max(strict.k) AS m FROM strict GROUP BY strict.g",
+        "SELECT k, x FROM (SELECT k, x, ROW_NUMBER() OVER (PARTITION BY k ORDER BY x DESC, _offset) AS r FROM a) AS t "
+        "WHERE r <= 3",
+    };
+    return all;
+  }
+
+  std::map<std::string, StateDigest> digests() {
+    std::map<std::string, StateDigest> all;
+    for (const auto& entry : fs::directory_iterator(options_.directory)) {
+      auto digest = state_digest(entry.path());
+      EXPECT_TRUE(digest) << entry.path() << ": " << to_string(digest.error());
+      if (digest) all.emplace(entry.path().filename().string(), *digest);
+    }
+    return all;
+  }
+
+  void expect_same(const std::map<std::string, StateDigest>& live, const std::string& how) {
+    const auto now = digests();
+    ASSERT_EQ(now.size(), live.size()) << how;
+    for (const auto& [name, digest] : live) {
+      ASSERT_TRUE(now.contains(name)) << how << ": " << name;
+      const StateDigest& other = now.at(name);
+      EXPECT_EQ(other.applied, digest.applied) << how << ": " << name;
+      EXPECT_EQ(other.entries, digest.entries) << how << ": " << name;
+      EXPECT_EQ(other.hash, digest.hash) << how << ": " << name;
+    }
+  }
+
+  // Until every view is applied at the end of the log; closing then commits it there.
+  void wait_for_all() {
+    const Offset end = log_->durable_end();
+    for (const ViewStatus& view : engine_->views()) {
+      std::promise<Status> ready;
+      engine_->wait(view.name, fresh(), [&](Status status) { ready.set_value(std::move(status)); });
+      const Status status = ready.get_future().get();
+      EXPECT_TRUE(status) << to_string(status.error());
+    }
+    for (const ViewStatus& view : engine_->views()) {
+      EXPECT_EQ(view.error, "") << view.name;
+      EXPECT_GE(view.applied, end) << view.name;
+    }
+  }
+
+  void build_live(Random& random, std::size_t count) {
+    options_.replay.events_min = kNever;
+    open();
+    create_views();
+    int number = 0;
+    for (const std::string& plan : plans()) run("CREATE MATERIALIZED VIEW v" + std::to_string(number++) + " AS " + plan);
+    fill(random, count);
+    wait_for_all();
+    close();
+  }
+
+  void replay_with(Random& random, unsigned threads) {
+    options_.replay.events_min = 1;
+    options_.replay.threads = threads;
+    options_.replay.unit = 50 + below(random, 3000);
+  }
+
+  std::int64_t time_ = 0;
+};
+
+TEST_F(Replay, StateEqualsLiveByteForByteWithAnyThreadsAndSegments) {
+  Random random(kappa::test::new_seed());
+  for (const std::size_t segment : {std::size_t{64} << 10, std::size_t{1} << 20, std::size_t{64} << 20}) {
+    SCOPED_TRACE("segments of " + std::to_string(segment));
+    log_options_.segment_bytes = segment;
+    fs::remove_all(log_options_.directory);
+    fs::remove_all(options_.directory);
+    build_live(random, 5'000);
+    ASSERT_FALSE(HasFailure());
+    const auto live = digests();
+    for (const unsigned threads : {1U, 2U, 4U}) {
+      fs::remove_all(options_.directory);
+      replay_with(random, threads);
+      open();
+      wait_for_all();
+      close();
+      expect_same(live, std::to_string(threads) + " threads, units of " + std::to_string(options_.replay.unit));
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(Replay, GoesOnFromWhereItWasStoppedAnyNumberOfTimes) {
+  Random random(kappa::test::new_seed());
+  build_live(random, 8'000);
+  const auto live = digests();
+  fs::remove_all(options_.directory);
+  for (int stop = 0; stop < 6; ++stop) {
+    replay_with(random, 1 + static_cast<unsigned>(below(random, 4)));
+    open();
+    const std::uint64_t until_offset = below(random, log_->durable_end().value());
+    const std::string name = "v" + std::to_string(below(random, plans().size()));
+    until([&] { return status(name).applied.value() >= until_offset; });
+    close();
+  }
+  open();
+  wait_for_all();
+  close();
+  expect_same(live, "stopped six times");
+}
+
+// The child builds and dies in the middle of it; what it committed is where the parent goes on.
+TEST_F(Replay, GoesOnFromItsLastCheckpointAfterSigkill) {
+  Random random(kappa::test::new_seed());
+  build_live(random, 8'000);
+  const auto live = digests();
+  fs::remove_all(options_.directory);
+  for (int kill = 0; kill < 4; ++kill) {
+    replay_with(random, 1 + static_cast<unsigned>(below(random, 4)));
+    const std::uint64_t least = 1 + below(random, 7'000);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      open();
+      for (;;) {
+        for (const ViewStatus& view : engine_->views()) {
+          if (view.committed.value() >= least) ::kill(::getpid(), SIGKILL);
+        }
+      }
+    }
+    int how = 0;
+    ASSERT_EQ(::waitpid(child, &how, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+  }
+  std::uint64_t kept = 0;
+  for (const auto& [name, digest] : digests()) kept = std::max(kept, digest.applied.value());
+  EXPECT_GT(kept, 0U);
+  replay_with(random, 2);
+  open();
+  for (const ViewStatus& view : engine_->views()) EXPECT_EQ(view.rebuilt, "") << view.name;
+  wait_for_all();
+  close();
+  expect_same(live, "killed four times");
+}
+
+TEST_F(Replay, PausedViewsStandStillAndResumeWhereTheyWere) {
+  Random random(kappa::test::new_seed());
+  options_.replay.events_min = 1;
+  options_.replay.unit = 64;
+  options_.replay.threads = 2;
+  open();
+  create_views();
+  fill(random, 20'000);
+  run("CREATE MATERIALIZED VIEW other AS SELECT g, count(*) AS n FROM a GROUP BY g");
+  bool paused = false;
+  while (!paused) {  // It may be done before it can be paused.
+    run("DROP VIEW IF EXISTS v");
+    run("CREATE MATERIALIZED VIEW v AS SELECT k, count(*) AS n, sum(d) AS s FROM a GROUP BY k");
+    paused = engine_->pause_replay("v").has_value();
+  }
+  const Offset place = status("v").applied;
+  EXPECT_EQ(status("v").replay.state, "paused");
+  append("a", events(random, 3000));
+  EXPECT_EQ(lines("SELECT sum(n) FROM other"), lines("SELECT count(*) FROM a"));
+  EXPECT_EQ(status("v").applied, place);
+  EXPECT_EQ(refusal("SELECT * FROM nowhere").number, 2003);
+  const auto again = engine_->pause_replay("v");
+  EXPECT_TRUE(again);  // Twice is once.
+  ASSERT_TRUE(engine_->resume_replay("v"));
+  EXPECT_EQ(lines("SELECT * FROM v ORDER BY k"), lines("SELECT k, count(*) AS n, sum(d) AS s FROM a GROUP BY k ORDER BY k"));
+  until([&] { return status("v").replay.state.empty(); });
+  const auto live = engine_->pause_replay("v");
+  ASSERT_FALSE(live);
+  EXPECT_EQ(live.error().number, 2018);
+}
+
+TEST_F(Replay, PausedViewsCanBeDropped) {
+  Random random(kappa::test::new_seed());
+  options_.replay.events_min = 1;
+  options_.replay.unit = 64;
+  open();
+  create_views();
+  fill(random, 20'000);
+  for (int round = 0; round < 10; ++round) {
+    run("CREATE MATERIALIZED VIEW v AS SELECT k, count(*) AS n FROM a GROUP BY k");
+    if (round % 2 == 0) static_cast<void>(engine_->pause_replay("v"));
+    run("DROP VIEW v");
+  }
+  for (const auto& entry : fs::directory_iterator(options_.directory)) {
+    EXPECT_EQ(entry.path().filename().string().find("v@"), std::string::npos);
+  }
+}
+
+TEST_F(Replay, ViewsThatComeLaterJoinThoseOnTheWay) {
+  Random random(kappa::test::new_seed());
+  options_.replay.events_min = 1;
+  options_.replay.unit = 512;
+  options_.replay.threads = 2;
+  open();
+  create_views();
+  fill(random, 30'000);
+  for (int i = 0; i < 8; ++i) {
+    run("CREATE MATERIALIZED VIEW v" + std::to_string(i) + " AS SELECT k, count(*) AS n, sum(x) AS s FROM a WHERE g <> " +
+        std::to_string(i) + " GROUP BY k");
+    if (i % 3 == 0) append("a", events(random, 200));
+  }
+  for (int i = 0; i < 8; ++i) {
+    const std::string where = " FROM a WHERE g <> " + std::to_string(i) + " GROUP BY k ORDER BY k";
+    EXPECT_EQ(lines("SELECT * FROM v" + std::to_string(i) + " ORDER BY k"),
+              lines("SELECT k, count(*) AS n, sum(x) AS s" + where));
+  }
+}
+
+TEST_F(Replay, TotalIsFixedAtTheStartAndTheTailIsApart) {
+  Random random(kappa::test::new_seed());
+  options_.replay.events_min = 1;
+  options_.replay.unit = 64;
+  open();
+  create_views();
+  fill(random, 20'000);
+  bool paused = false;
+  while (!paused) {
+    run("DROP VIEW IF EXISTS v");
+    run("CREATE MATERIALIZED VIEW v AS SELECT k, count(*) AS n FROM a GROUP BY k");
+    paused = engine_->pause_replay("v").has_value();
+  }
+  const ReplayProgress before = status("v").replay;
+  EXPECT_TRUE(before.active);
+  EXPECT_EQ(before.events_total, log_->durable_end().value());
+  EXPECT_LE(before.events_done, before.events_total);
+  EXPECT_EQ(before.tail_events, 0U);
+  append("a", events(random, 777));
+  const ReplayProgress after = status("v").replay;
+  EXPECT_EQ(after.events_total, before.events_total);
+  EXPECT_EQ(after.events_done, before.events_done);
+  EXPECT_EQ(after.tail_events, 777U);
+  ASSERT_TRUE(engine_->resume_replay("v"));
+  until([&] { return !status("v").replay.active; });
+  run("SELECT * FROM v");
+  EXPECT_EQ(status("v").replay.events_done, before.events_total);
+}
+
+TEST_F(Replay, AShareOfTheTimeChangesNothingButTheTime) {
+  Random random(kappa::test::new_seed());
+  build_live(random, 6'000);
+  const auto live = digests();
+  fs::remove_all(options_.directory);
+  replay_with(random, 2);
+  options_.replay.share_percent = 30;
+  open();
+  wait_for_all();
+  close();
+  expect_same(live, "at 30 %");
+}
+
+}  // namespace
+}  // namespace kappa::processor::test
