@@ -79,16 +79,26 @@ Table show_views(const std::vector<ViewStatus>& views) {
 Table show_replays(const std::vector<ViewStatus>& views) {
   Table table{{{"view", kTextType},
                {"version", kBigintType},
-               {"applied", kBigintType},
-               {"of", kBigintType},
-               {"percent", kDoubleType}},
+               {"state", kTextType},
+               {"done", kBigintType},
+               {"total", kBigintType},
+               {"percent", kDoubleType},
+               {"tail", kBigintType},
+               {"events_per_second", kBigintType},
+               {"eta_seconds", kDoubleType}},
               {}};
   for (const ViewStatus& view : views) {
-    if (view.state != "building") continue;
-    const std::uint64_t end = view.applied.value() + view.lag_events;
-    const double percent = end == 0 ? 100.0 : 100.0 * static_cast<double>(view.applied.value()) / static_cast<double>(end);
-    table.rows.push_back({Value::text(view.name), count(view.version), count(view.applied.value()), count(end),
-                          Value::real(percent)});
+    const ReplayProgress& replay = view.replay;
+    if (!replay.active) continue;
+    const double percent = replay.events_total == 0 ? 100.0
+                                                    : 100.0 * static_cast<double>(replay.events_done) /
+                                                          static_cast<double>(replay.events_total);
+    const bool known = replay.events_per_second > 0;
+    table.rows.push_back({Value::text(view.name), count(view.version), Value::text(replay.state),
+                          count(replay.events_done), count(replay.events_total), Value::real(percent),
+                          count(replay.tail_events),
+                          known ? count(static_cast<std::uint64_t>(replay.events_per_second)) : Value::null(kBigintType),
+                          replay.eta_seconds >= 0 ? Value::real(replay.eta_seconds) : Value::null(kDoubleType)});
   }
   return table;
 }

@@ -130,6 +130,7 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   processor::EngineOptions engine_options;
   engine_options.directory = options.data / "views";
   engine_options.commit_interval_ms = options.commit_interval_ms;
+  engine_options.replay = options.replay;
   engine_options.memory_bytes = static_cast<std::size_t>(options.memory_bytes);
   engine_options.read_only = options.read_only || status.read_only;
   KAPPA_TRY(const auto engine, processor::Engine::open(engine_options, *log));

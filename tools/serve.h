@@ -8,6 +8,7 @@
 #include <string>
 
 #include "log/log.h"
+#include "processor/replay/replay_options.h"
 #include "proto/limits.h"
 
 namespace kappa::tools {
@@ -24,6 +25,7 @@ struct ServeOptions {
   std::size_t segment_bytes = limits::kSegmentBytesDefault;
   std::uint32_t commit_interval_ms = 500;
   std::uint64_t memory_bytes = std::uint64_t{256} << 20;
+  processor::ReplayOptions replay;  // How views that are far behind are built.
   std::chrono::milliseconds drain_timeout{10'000};  // After SIGTERM or SIGINT.
 };
 

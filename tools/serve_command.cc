@@ -87,6 +87,17 @@ over a limit and no view, read or query needs them; above --retention-max-bytes 
   command->add_option("--commit-interval", flags->options.commit_interval_ms, "Milliseconds between commits of a view")
       ->capture_default_str()
       ->check(CLI::Range(10U, 60'000U));
+  command->add_option("--replay-threads", flags->options.replay.threads,
+                      "Threads that build views which are far behind; 0: one for each processor")
+      ->capture_default_str()
+      ->check(CLI::Range(0U, processor::kReplayThreadsMax));
+  command->add_option("--replay-share", flags->options.replay.share_percent,
+                      "Percent of their time that these threads may work")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, 100U));
+  command->add_option("--replay-nice", flags->options.replay.nice, "Added to the nice value of these threads")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 19));
   command->callback([flags, &status] {
     flags->options.data = flags->data;
     flags->options.drain_timeout = *parse_duration(flags->drain);
