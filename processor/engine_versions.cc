@@ -175,7 +175,7 @@ Status EngineImpl::switch_over(const Replacement& replacement, bool to_new) {
   const auto deadline = std::chrono::steady_clock::now() + kSwitchWait;
   while (true) {
     {
-      const std::unique_lock still = pipeline_->hold_still();
+      const Pipeline::Still still = pipeline_->hold_still();
       const auto error = not_ready(replacement, to_new);
       if (!error) {
         set_catalog(catalog()->with(std::make_shared<const Replacement>(std::move(next))));
@@ -281,9 +281,25 @@ Expected<StatementResult> EngineImpl::alter(const Alter& statement) {
       said(replacement->find(statement.name)->to, "was dropped");
       return result;
     case Action::kPause:
-    case Action::kResume: break;
+    case Action::kResume: {
+      const bool pause = statement.action == Action::kPause;
+      std::vector<std::string> built{statement.name};
+      if (building) {
+        built.clear();
+        for (const Replacement::Member& member : replacement->members)
+          built.push_back(member.name + "@" + std::to_string(member.to));
+      }
+      bool any = false;
+      Status last;
+      for (const std::string& name : built) {
+        last = pause ? pause_replay(name) : resume_replay(name);
+        any |= last.has_value();
+      }
+      if (!any) return std::unexpected(last.error());
+      return result;
+    }
   }
-  return fail(ErrorCode::kUnsupported, 2008, "ALTER ... PAUSE and RESUME are not available in this version");
+  return result;
 }
 
 std::optional<std::chrono::milliseconds> EngineImpl::keep_versions() {

@@ -242,18 +242,17 @@ TEST_F(Replay, PausedViewsStandStillAndResumeWhereTheyWere) {
   }
   const Offset place = status("v").applied;
   EXPECT_EQ(status("v").replay.state, "paused");
+  ASSERT_EQ(run("SHOW REPLAYS").rows.size(), 1U);
+  EXPECT_TRUE(lines("SHOW REPLAYS")[0].starts_with("v|1|paused|" + std::to_string(place.value()) + "|"));
   append("a", events(random, 3000));
   EXPECT_EQ(lines("SELECT sum(n) FROM other"), lines("SELECT count(*) FROM a"));
   EXPECT_EQ(status("v").applied, place);
   EXPECT_EQ(refusal("SELECT * FROM nowhere").number, 2003);
-  const auto again = engine_->pause_replay("v");
-  EXPECT_TRUE(again);  // Twice is once.
-  ASSERT_TRUE(engine_->resume_replay("v"));
+  run("ALTER MATERIALIZED VIEW v PAUSE");  // Twice is once.
+  run("ALTER MATERIALIZED VIEW v RESUME");
   EXPECT_EQ(lines("SELECT * FROM v ORDER BY k"), lines("SELECT k, count(*) AS n, sum(d) AS s FROM a GROUP BY k ORDER BY k"));
   until([&] { return status("v").replay.state.empty(); });
-  const auto live = engine_->pause_replay("v");
-  ASSERT_FALSE(live);
-  EXPECT_EQ(live.error().number, 2018);
+  EXPECT_EQ(refusal("ALTER MATERIALIZED VIEW v PAUSE").number, 2018);
 }
 
 TEST_F(Replay, PausedViewsCanBeDropped) {
