@@ -55,6 +55,8 @@ class FakeEngine final : public processor::Engine {
     }
     std::thread([ready = std::move(ready)] { ready({}); }).detach();
   }
+  [[nodiscard]] Status pause_replay(std::string_view) override { return {}; }
+  [[nodiscard]] Status resume_replay(std::string_view) override { return {}; }
   [[nodiscard]] std::vector<processor::ViewStatus> views() const override {
     processor::ViewStatus view;
     view.name = "v";
