@@ -167,7 +167,7 @@ Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshn
 
 Expected<StatementResult> EngineImpl::select(const Select& statement, const Freshness& freshness, RowSink& sink,
                                              const std::atomic<bool>& cancelled) {
-  SelectInputs inputs{log_, {}, {}, {}, {}};
+  SelectInputs inputs{log_, {}, {}, options_.replay, {}, {}};
   bool replays = false;
   for (const Plan* scan : scans_of(*statement.plan)) {
     replays |= scan->kind == PlanKind::kStreamScan;

@@ -28,6 +28,7 @@ struct SelectInputs {
   Offset end;  // Events below it are read; at most the durable end.
   // The view of each kViewScan, in the order of scans_of(plan).
   std::vector<std::shared_ptr<LiveView>> views;
+  ReplayOptions replay;  // How streams are read.
   // Keeps the views from moving for as long as it lives; empty: nothing moves them.
   std::function<Pipeline::Still()> hold_still;
   // A read of a view failed with `error`; `generation` is that of the state that was read.

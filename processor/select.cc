@@ -11,7 +11,9 @@
 #include "processor/key_range.h"
 #include "processor/operators/build.h"
 #include "processor/query.h"
+#include "processor/replay/parallel_read.h"
 #include "processor/sql/plan_properties.h"
+#include "processor/stream_range.h"
 #include "processor/vector/vector.h"
 
 namespace kappa::processor {
@@ -234,16 +236,16 @@ class SelectRun {
       if (end_ < start) return log::below_log_start(end_, start);
       add_notice("the log begins at offset " + std::to_string(start.value()) + ": it has nothing below");
     }
-    EventSource source(inputs_.log, hold.offset(), feeder.scans());
+    KAPPA_TRY(const StreamRange range, stream_range(*select_.plan, {hold.offset(), end_}, inputs_.log));
     EventFeed feed(*run_);
-    while (more_ && source.position() < end_) {
-      if (cancelled_.load(std::memory_order_relaxed)) return cancelled_error();
-      KAPPA_TRY(const bool moved, source.next(end_));
-      if (!moved) break;
-      KAPPA_CHECK_OK(feeder.feed(source, 0, feed));
-      KAPPA_CHECK_OK(source.intact());
+    const auto take = [&](const EventSource& chunk) -> Expected<bool> {
+      KAPPA_CHECK_OK(feeder.feed(chunk, 0, feed));
+      KAPPA_CHECK_OK(chunk.intact());
       more_ = feed.more() && !stopped_;
-    }
+      return more_;
+    };
+    KAPPA_CHECK_OK(
+        read_in_order(inputs_.log, range.from, range.end, feeder.scans(), inputs_.replay, cancelled_, take));
     return {};
   }
 

@@ -8,6 +8,7 @@ namespace kappa::serving {
 namespace {
 
 constexpr std::size_t kRowsFrameBytes = std::size_t{64} << 10;
+constexpr std::chrono::milliseconds kRowsAge{10};
 constexpr std::chrono::milliseconds kTimeoutMax{86'400'000};
 
 // Encodes rows and hands them over, waiting for room; runs on a query thread.
@@ -44,7 +45,8 @@ class FrameSink final : public processor::RowSink {
       ++count_;
       if (encoded_.size() >= kRowsFrameBytes && !flush()) return false;
     }
-    return true;
+    // Rows of a query that finds few must not wait for a frame of them.
+    return std::chrono::steady_clock::now() - handed_over_ < kRowsAge || flush();
   }
 
   [[nodiscard]] bool flush() {
@@ -54,6 +56,7 @@ class FrameSink final : public processor::RowSink {
     encode_rows(count_, encoded_, request_id_, frame);
     encoded_.clear();
     count_ = 0;
+    handed_over_ = std::chrono::steady_clock::now();
     return hand_over(std::move(frame));
   }
   [[nodiscard]] bool too_large() const { return too_large_; }
@@ -71,6 +74,7 @@ class FrameSink final : public processor::RowSink {
   std::string encoded_;
   std::uint32_t count_ = 0;
   bool too_large_ = false;
+  std::chrono::steady_clock::time_point handed_over_{};
 };
 
 processor::Freshness freshness_of(const FreshnessMessage& message) {

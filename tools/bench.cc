@@ -249,6 +249,7 @@ append measures a running server with synthetic JSON events of --size bytes; nex
   add_connection_flags(*append, flags->connection);
   append->callback([flags, &status] { status = run_append(*flags); });
   add_bench_nexmark(*command, status);
+  add_bench_replay(*command, status);
 }
 
 }  // namespace kappa::tools

@@ -39,6 +39,7 @@ void add_restore(CLI::App& app, int& status);
 void add_repair(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
 void add_bench_nexmark(CLI::App& bench, int& status);
+void add_bench_replay(CLI::App& bench, int& status);
 void add_completion(CLI::App& app, int& status);
 
 // The command line of the whole program: builds the flags, reads --config and the environment, runs

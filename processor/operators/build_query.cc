@@ -52,6 +52,7 @@ class DataflowRun final : public QueryRun {
     if (output_->full()) return false;
     KAPPA_CHECK_OK(flow_.heads()[head].in->push(batch));
     KAPPA_CHECK_OK(check_memory());
+    output_->flush_if_old();
     return sort_ != nullptr || collects_ || !gathering_.empty() || !output_->full();
   }
 

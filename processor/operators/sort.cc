@@ -7,6 +7,8 @@ namespace kappa::processor {
 namespace {
 
 constexpr std::size_t kPieceRows = 1024;
+// Whoever reads a query that finds little sees it this soon.
+constexpr std::chrono::milliseconds kPieceAge{10};
 constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
 
 }  // namespace
@@ -38,6 +40,10 @@ void OutputOperator::flush() {
   if (pending_.empty() || stopped_) return;
   stopped_ = !emit_(std::exchange(pending_, {}));
   pending_bytes_ = 0;
+  handed_out_ = std::chrono::steady_clock::now();
+}
+void OutputOperator::flush_if_old() {
+  if (!pending_.empty() && std::chrono::steady_clock::now() - handed_out_ >= kPieceAge) flush();
 }
 
 Status OutputOperator::push(const ChangeBatch& batch) {

@@ -3,6 +3,7 @@
 // One thread at a time. Rows taken back are not expected here: a bounded query's source is a prefix.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <vector>
 
@@ -31,6 +32,8 @@ class OutputOperator final : public Operator {
   void add(Row row, std::int64_t weight);
   // Hands out what is held back.
   void flush();
+  // The same if nothing was handed out yet, or for a while: between two batches.
+  void flush_if_old();
   // No more rows are wanted: the limit is reached or emit() said so.
   [[nodiscard]] bool full() const { return stopped_ || (options_.limit && given_ >= *options_.limit); }
 
@@ -39,6 +42,7 @@ class OutputOperator final : public Operator {
   std::function<bool(std::vector<Row>)> emit_;
   std::vector<Row> pending_;
   std::size_t pending_bytes_ = 0;
+  std::chrono::steady_clock::time_point handed_out_{};
   std::uint64_t skipped_ = 0;
   std::uint64_t given_ = 0;
   bool stopped_ = false;

@@ -3,11 +3,11 @@
 
 #include <pthread.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "processor/replay/parallel_read.h"
 
 namespace kappa::processor {
 namespace {
@@ -29,11 +29,6 @@ std::vector<std::string> topics_of(const LiveView& view) {
   std::ranges::sort(topics);
   topics.erase(std::ranges::unique(topics).begin(), topics.end());
   return topics;
-}
-
-unsigned thread_count(const ReplayOptions& options) {
-  const unsigned all = std::max(std::thread::hardware_concurrency(), 1U);
-  return std::clamp(options.threads == 0 ? all : options.threads, 1U, kReplayThreadsMax);
 }
 
 }  // namespace
@@ -104,7 +99,7 @@ void Replayer::add(std::shared_ptr<LiveView> view) {
     const Lock turn = hold_still();
     insert(std::move(view));
     if (threads_.empty()) {
-      for (unsigned i = 0; i < thread_count(options_); ++i) threads_.emplace_back([this, i] { work(i); });
+      for (unsigned i = 0; i < replay_threads(options_); ++i) threads_.emplace_back([this, i] { work(i); });
     }
   }
   bell_.ring();
@@ -207,7 +202,7 @@ void Replayer::start_scan(Job& job) {
     scans.insert(scans.end(), view->scans().begin(), view->scans().end());
   }
   OrderedScan::Options options;
-  const std::size_t threads = thread_count(options_);
+  const std::size_t threads = replay_threads(options_);
   options.unit = options_.unit != 0 ? options_.unit : unit_offsets(log_, scans);
   options.units_max = threads + 1;
   options.sources_max = kSourcesFirst + kSourcesPerThread * threads;
@@ -370,10 +365,7 @@ void Replayer::finish(const JobPtr& job, const OrderedScan& scan, bool failed) {
 void Replayer::work(unsigned number) {
   const std::string name = "kappa-replay-" + std::to_string(number);
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
-  // Linux: of this thread alone.
-  if (options_.nice > 0 && ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), options_.nice) != 0) {
-    spdlog::warn("replay threads run at normal priority: {}", std::strerror(errno));
-  }
+  lower_priority(options_);
   const unsigned share = std::clamp(options_.share_percent, 1U, 100U);
   Clock::duration owed{0};
   while (!stopping_.load()) {

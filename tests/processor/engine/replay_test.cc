@@ -10,6 +10,8 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <functional>
 #include <future>
 #include <map>
 #include <random>
@@ -319,6 +321,110 @@ TEST_F(Replay, TotalIsFixedAtTheStartAndTheTailIsApart) {
   until([&] { return !status("v").replay.active; });
   run("SELECT * FROM v");
   EXPECT_EQ(status("v").replay.events_done, before.events_total);
+}
+
+TEST_F(Replay, SelectsOverStreamsGiveTheSameRowsInTheSameOrderWithAnyThreads) {
+  Random random(kappa::test::new_seed());
+  options_.replay.events_min = kNever;
+  open();
+  create_views();
+  fill(random, 9'000);
+  const std::vector<std::string> queries{
+      "SELECT _offset, k, x, d FROM a WHERE x % 7 = 1",
+      "SELECT k, count(*), sum(x), min(d), max(ts) FROM a GROUP BY k",
+      "SELECT k, x FROM a WHERE g = 3 LIMIT 40",
+      "SELECT a._offset, b._offset FROM a JOIN b ON a.k = b.k AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '20 milliseconds'",
+      "SELECT _offset, _seq, _append_time, _key FROM b",
+  };
+  std::vector<Lines> expected;
+  for (const std::string& query : queries) expected.push_back(lines(query));
+  for (const unsigned threads : {1U, 2U, 4U}) {
+    engine_.reset();
+    options_.replay.threads = threads;
+    options_.replay.unit = 20 + below(random, 1500);
+    open_engine();
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      EXPECT_EQ(lines(queries[i]), expected[i]) << queries[i] << " with " << threads << " threads";
+    }
+  }
+}
+
+// Bytes of the first segment are changed: whoever reads it says so.
+TEST_F(Replay, SegmentsOutsideOfTheOffsetsAndAppendTimesAskedForAreNotRead) {
+  Random random(kappa::test::new_seed());
+  log_options_.segment_bytes = std::size_t{64} << 10;
+  options_.replay.events_min = kNever;
+  open();
+  create_views();
+  for (const char* topic : {"a", "b", "a"}) append(topic, events(random, 2'000), 1 + below(random, 200));
+  const Lines all = lines("SELECT _offset, _append_time FROM a");
+  const std::uint64_t end = log_->durable_end().value();
+  const auto with = [&](const std::string& where) { return lines("SELECT _offset, _append_time FROM a WHERE " + where); };
+  const auto offset_of = [](const std::string& line) { return std::stoull(line); };
+  std::map<std::string, std::int64_t> times;  // Of the lines, in microseconds.
+  for (const Row& row : run("SELECT _offset, _append_time FROM a").rows) times[text_of(row)] = row[1].as_int64();
+  const auto those = [&](const std::function<bool(const std::string&)>& keep) {
+    Lines kept;
+    for (const std::string& line : all) {
+      if (keep(line)) kept.push_back(line);
+    }
+    return kept;
+  };
+  for (int round = 0; round < 40; ++round) {
+    const std::uint64_t low = below(random, end), high = below(random, end);
+    const std::string from = std::to_string(low), to = std::to_string(high);
+    EXPECT_EQ(with("_offset >= " + from + " AND " + to + " > _offset"),
+              those([&](const auto& line) { return offset_of(line) >= low && offset_of(line) < high; }));
+    EXPECT_EQ(with("_offset > " + from + " AND _offset <= " + to),
+              those([&](const auto& line) { return offset_of(line) > low && offset_of(line) <= high; }));
+    EXPECT_EQ(with("_offset = " + from), those([&](const auto& line) { return offset_of(line) == low; }));
+    EXPECT_EQ(with("_offset < " + from + " OR _offset > " + to),
+              those([&](const auto& line) { return offset_of(line) < low || offset_of(line) > high; }));
+    const std::string& chosen = all[below(random, all.size())];
+    const std::string time = "CAST('" + chosen.substr(chosen.find('|') + 1) + "' AS TIMESTAMP)";
+    const auto compared = [&](const std::string& how, const std::function<bool(std::int64_t)>& holds) {
+      EXPECT_EQ(with("_append_time " + how + time), those([&](const auto& line) { return holds(times[line] - times[chosen]); }));
+    };
+    compared("<", [](std::int64_t order) { return order < 0; });
+    compared("<=", [](std::int64_t order) { return order <= 0; });
+    compared(">", [](std::int64_t order) { return order > 0; });
+    compared(">=", [](std::int64_t order) { return order >= 0; });
+    compared("=", [](std::int64_t order) { return order == 0; });
+  }
+  std::vector<fs::path> segments;
+  for (const auto& entry : fs::directory_iterator(log_options_.directory)) {
+    if (entry.path().extension() == ".segment") segments.push_back(entry.path());
+  }
+  std::ranges::sort(segments);
+  ASSERT_GT(segments.size(), 4U);
+  {
+    std::fstream file(segments[0], std::ios::in | std::ios::out | std::ios::binary);
+    for (int at = 10'000; at < 60'000; at += 1000) {
+      file.seekp(at);
+      file.write("damage", 6);
+    }
+  }
+  const std::string late = std::to_string(end / 2);
+  EXPECT_EQ(with("_offset >= " + late), those([&](const auto& line) { return offset_of(line) >= end / 2; }));
+  EXPECT_EQ(refusal("SELECT count(*) FROM a").code, ErrorCode::kCorrupt);
+}
+
+TEST_F(Replay, ACancelledSelectEndsWithItsThreads) {
+  Random random(kappa::test::new_seed());
+  options_.replay.events_min = kNever;
+  options_.replay.unit = 100;
+  options_.replay.threads = 4;
+  open();
+  create_views();
+  fill(random, 6'000);
+  struct CancelAtFirst final : RowSink {
+    std::atomic<bool> cancelled{false};
+    bool columns(const std::vector<Column>&) override { return true; }
+    bool rows(std::vector<Row>) override { return cancelled = true; }
+  } sink;
+  const auto answer = engine_->execute("SELECT k FROM a", {}, sink, sink.cancelled);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().number, 4008);
 }
 
 TEST_F(Replay, AShareOfTheTimeChangesNothingButTheTime) {
