@@ -69,6 +69,15 @@ ReplacementPtr CatalogState::replacement_of(std::string_view name) const {
   return nullptr;
 }
 
+std::string_view CatalogState::role_of(const EntryRef& ref) const {
+  const CatalogEntryPtr serves = find(ref.name);
+  if (!serves || serves->version == ref.version) return "serving";
+  const ReplacementPtr replacement = replacement_of(ref.name);
+  const Replacement::Member* const member = replacement ? replacement->find(ref.name) : nullptr;
+  const bool next = member != nullptr && ref.version == member->to && replacement->state == Replacement::State::kBuilding;
+  return next ? "next" : "kept";
+}
+
 std::vector<EntryRef> CatalogState::serving(const std::vector<std::string>& reads) const {
   std::vector<EntryRef> refs;
   for (const std::string& name : reads)

@@ -67,6 +67,8 @@ class CatalogState final : public CatalogReader {
   [[nodiscard]] const Replacements& replacements() const { return replacements_; }
   // The latest replacement of a name; null if none is under way or kept.
   [[nodiscard]] ReplacementPtr replacement_of(std::string_view name) const;
+  // "serving"; "next": being built to replace what serves; "kept": for a rollback, or being dropped.
+  [[nodiscard]] std::string_view role_of(const EntryRef& ref) const;
   // Every serving entry that reads `name`, directly or not, in an order in which it can be dropped.
   [[nodiscard]] std::vector<CatalogEntryPtr> dependants(std::string_view name) const;
   // The versions of what `reads` names that serve.

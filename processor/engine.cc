@@ -155,9 +155,11 @@ Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshn
   }
   if (const auto* plan = std::get_if<Explain>(&statement)) return give_table("EXPLAIN", explain_rows(plan->text), sink);
   if (const auto* wanted = std::get_if<Describe>(&statement)) {
-    const CatalogEntryPtr entry = state->find(wanted->name);
+    const CatalogEntryPtr entry =
+        wanted->version ? state->find(EntryRef{wanted->name, *wanted->version}) : state->find(wanted->name);
     if (!entry) {
-      Error error{ErrorCode::kNotFound, 2003, "no stream or view \"" + wanted->name + "\"", {}, 0, wanted->place};
+      const std::string version = wanted->version ? "@" + std::to_string(*wanted->version) : std::string();
+      Error error{ErrorCode::kNotFound, 2003, "no stream or view \"" + wanted->name + version + "\"", {}, 0, wanted->place};
       return std::unexpected(std::move(error));
     }
     return give_table("DESCRIBE", describe(*entry), sink);
@@ -202,6 +204,7 @@ Expected<StatementResult> EngineImpl::show(const Show& statement, RowSink& sink)
     case Show::What::kStreams: return give_table("SHOW STREAMS", show_streams(streams()), sink);
     case Show::What::kTables: return give_table("SHOW TABLES", show_tables(*catalog()), sink);
     case Show::What::kViews: return give_table("SHOW VIEWS", show_views(views()), sink);
+    case Show::What::kDefinitions: return give_table("SHOW DEFINITIONS", show_definitions(*catalog()), sink);
     case Show::What::kReplays: return give_table("SHOW REPLAYS", show_replays(views()), sink);
     case Show::What::kDeadLetters: break;
   }
@@ -368,13 +371,7 @@ std::vector<ViewStatus> EngineImpl::views() const {
   const auto all_views = view_map();  // Kept alive by name: the range of a for does not.
   for (const auto& [ref, view] : *all_views) {
     ViewStatus& status = all.emplace_back(view->status(log_));
-    const CatalogEntryPtr serves = state->find(ref.name);
-    if (!serves || serves->version == ref.version) continue;
-    const ReplacementPtr replacement = state->replacement_of(ref.name);
-    const Replacement::Member* const member = replacement ? replacement->find(ref.name) : nullptr;
-    status.role = member != nullptr && ref.version == member->to && replacement->state == Replacement::State::kBuilding
-                      ? "next"
-                      : "kept";
+    status.role = state->role_of(ref);
   }
   return all;
 }

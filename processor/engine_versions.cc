@@ -54,8 +54,10 @@ Status EngineImpl::check_not_replaced(const std::vector<std::string>& names) con
   for (const std::string& name : names) {
     const ReplacementPtr replacement = state->replacement_of(name);
     if (!replacement || replacement->state != State::kBuilding) continue;
-    return refuse("\"" + name + "\" is being replaced by " + at(name, replacement->find(name)->to),
-                  "wait for its cutover, or ALTER ... CUTOVER or CANCEL it first");
+    // It is a matter of waiting: what asks again after the cutover is answered.
+    return fail(ErrorCode::kBusy, 2016,
+                "\"" + name + "\" is being replaced by " + at(name, replacement->find(name)->to),
+                "wait for its cutover, or ALTER ... CUTOVER or CANCEL it first");
   }
   return {};
 }

@@ -25,6 +25,8 @@ struct Table {
 // Views whose first build is under way.
 [[nodiscard]] Table show_replays(const std::vector<ViewStatus>& views);
 [[nodiscard]] Table show_tables(const CatalogState& catalog);
+// Every version of every name; by name, then version.
+[[nodiscard]] Table show_definitions(const CatalogState& catalog);
 [[nodiscard]] Table describe(const CatalogEntry& entry);
 [[nodiscard]] Table explain_rows(std::string_view text);
 

@@ -189,6 +189,7 @@ struct ShowSyntax {
 };
 struct DescribeSyntax {
   Name name;
+  std::optional<std::uint32_t> version;
 };
 struct AlterSyntax {
   Alter::Action action = Alter::Action::kCutover;

@@ -51,7 +51,7 @@ struct Binder {
     return Statement(std::move(show));
   }
   Expected<Statement> operator()(const DescribeSyntax& syntax) const {
-    return Statement(Describe{syntax.name.text, syntax.name.place});
+    return Statement(Describe{syntax.name.text, syntax.version, syntax.name.place});
   }
   Expected<Statement> operator()(const AlterSyntax& syntax) const {
     return Statement(Alter{syntax.action, syntax.name.text, syntax.name.place});

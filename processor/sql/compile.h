@@ -87,12 +87,13 @@ struct Alter {
   SourcePlace place;
 };
 struct Show {
-  enum class What { kTopics, kStreams, kTables, kViews, kReplays, kDeadLetters } what = What::kViews;
+  enum class What { kTopics, kStreams, kTables, kViews, kDefinitions, kReplays, kDeadLetters } what = What::kViews;
   std::string of;     // kDeadLetters: the stream; empty: every one.
   SourcePlace place;  // Of its name.
 };
 struct Describe {
   std::string name;
+  std::optional<std::uint32_t> version;  // name@1; else the one that serves.
   SourcePlace place;
 };
 struct Explain {

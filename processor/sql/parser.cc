@@ -1,6 +1,7 @@
 // The cursor that the parts of the parser share.
 #include "processor/sql/parser.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace kappa::processor::sql {
@@ -106,6 +107,12 @@ Expected<std::uint64_t> Parser::count_literal(std::string_view what) {
     }
   }
   return unexpected(std::string(what));
+}
+
+Expected<std::optional<std::uint32_t>> Parser::version() {
+  if (!take("@")) return std::nullopt;
+  KAPPA_TRY(const std::uint64_t version, count_literal("a version number"));
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(version, UINT32_MAX));
 }
 
 Expected<StatementSyntax> parse(std::string_view sql) {

@@ -56,6 +56,8 @@ class Parser {
   [[nodiscard]] Status check_nesting() const;
 
   [[nodiscard]] Expected<Name> name(std::string_view what);
+  // "@" and a number, or nothing.
+  [[nodiscard]] Expected<std::optional<std::uint32_t>> version();
   [[nodiscard]] Expected<std::string> text_literal(std::string_view what);
   [[nodiscard]] Expected<std::uint64_t> count_literal(std::string_view what);
 

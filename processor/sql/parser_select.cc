@@ -203,10 +203,7 @@ Expected<TableRef> Parser::table_primary() {
       if (at(function) && at("(", 1)) return window_table(function);
     }
     KAPPA_TRY(table.name, name("the name of a stream or view"));
-    if (take("@")) {
-      KAPPA_TRY(const std::uint64_t version, count_literal("a version number"));
-      table.version = static_cast<std::uint32_t>(std::min<std::uint64_t>(version, UINT32_MAX));
-    }
+    KAPPA_TRY(table.version, version());
     if (take_words({"as", "of", "offset"})) {
       KAPPA_TRY(table.as_of_offset, count_literal("an offset"));
     }

@@ -27,8 +27,10 @@ Expected<Parser::Body> Parser::body() {
   if (at("drop")) return drop();
   if (at("show")) return show();
   if (take("describe") || take("desc")) {
-    KAPPA_TRY(Name described, name("the name of a stream or view"));
-    return DescribeSyntax{std::move(described)};
+    DescribeSyntax described;
+    KAPPA_TRY(described.name, name("the name of a stream or view"));
+    KAPPA_TRY(described.version, version());
+    return described;
   }
   struct Foreign {
     std::string_view word;
@@ -236,7 +238,7 @@ Expected<Parser::Body> Parser::show() {
   static constexpr std::array kListings{
       Listing{"topics", Show::What::kTopics}, Listing{"streams", Show::What::kStreams},
       Listing{"tables", Show::What::kTables}, Listing{"views", Show::What::kViews},
-      Listing{"replays", Show::What::kReplays}};
+      Listing{"definitions", Show::What::kDefinitions}, Listing{"replays", Show::What::kReplays}};
   take("materialized");
   for (const Listing& listing : kListings) {
     if (take(listing.word)) return ShowSyntax{listing.what, {}};
@@ -248,7 +250,7 @@ Expected<Parser::Body> Parser::show() {
     }
     return letters;
   }
-  return unexpected("TOPICS, STREAMS, TABLES, VIEWS, REPLAYS or DEAD LETTERS");
+  return unexpected("TOPICS, STREAMS, TABLES, VIEWS, DEFINITIONS, REPLAYS or DEAD LETTERS");
 }
 
 }  // namespace kappa::processor::sql

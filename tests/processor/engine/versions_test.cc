@@ -88,7 +88,7 @@ TEST_F(Versions, ManualCutoverAndRollback) {
 
 TEST_F(Versions, ACancelledBuildLeavesNothing) {
   run(kManual);
-  EXPECT_EQ(refusal(kManual).number, 2010);
+  EXPECT_EQ(refusal(kManual).number, 2016);
   run("ALTER MATERIALIZED VIEW v CANCEL");
   EXPECT_EQ(versions(), Set{"v@1 serving"});
   EXPECT_EQ(refusal("ALTER MATERIALIZED VIEW v CANCEL").number, 2010);
@@ -151,7 +151,7 @@ TEST_F(Versions, AReaderThatDoesNotGoWithTheNewVersionRefusesIt) {
 
 TEST_F(Versions, NothingIsMadeOfWhatIsBeingReplaced) {
   run(kManual);
-  EXPECT_EQ(refusal("CREATE MATERIALIZED VIEW w AS SELECT max(n) AS most FROM v").number, 2010);
+  EXPECT_EQ(refusal("CREATE MATERIALIZED VIEW w AS SELECT max(n) AS most FROM v").number, 2016);
   until([&] { return execute("ALTER VIEW v CUTOVER").has_value(); });
   run("CREATE MATERIALIZED VIEW w AS SELECT max(n) AS most FROM v");
   const Error error = refusal("ALTER VIEW v ROLLBACK");
