@@ -102,7 +102,7 @@ void append_object(object members, std::string& out, std::string_view heading) {
 
 }  // namespace
 
-Expected<std::string> status_text(std::string_view json) {
+Expected<std::string> status_text(std::string_view json, std::string_view heading) {
   simdjson::dom::parser parser;
   element document;
   object members;
@@ -111,7 +111,7 @@ Expected<std::string> status_text(std::string_view json) {
     return fail(ErrorCode::kInvalid, 5001, "the server's status is not a JSON object");
   }
   std::string out;
-  append_object(members, out, "kappa");
+  append_object(members, out, heading);
   return out;
 }
 
