@@ -47,6 +47,17 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view, const std::
   json.member("conversion_failures", view.conversion_failures);
   json.member("bytes_on_disk", view.bytes_on_disk);
   json.member("bytes_in_memory", view.bytes_in_memory);
+  if (const processor::ReplayProgress& replay = view.replay; replay.active) {
+    json.key("replay");
+    json.begin_object();
+    json.member("state", replay.state);
+    json.member("events_done", replay.events_done);
+    json.member("events_total", replay.events_total);
+    json.member("tail_events", replay.tail_events);
+    json.member("events_per_second", replay.events_per_second);
+    json.member("eta_seconds", replay.eta_seconds);
+    json.end_object();
+  }
   json.member("events_applied", view.events_applied);
   json.member("commits", view.commits);
   json.end_object();

@@ -77,15 +77,23 @@ class Applier {
 
   // Exit status.
   int run(const ApplyStep& step, const ScriptStatement& statement) {
-    auto done = execute(step.sql);
-    const bool refused_back = step.action == Action::kBack && !done && done.error().code == ErrorCode::kInvalid;
-    // What was kept is gone meanwhile, or its time is over: a new version it is.
-    const std::string replacing = refused_back ? with_or_replace(statement) : std::string();
-    if (refused_back) done = execute(replacing);
+    bool back = step.action == Action::kBack;
+    if (back) {
+      const auto kept = is_kept(statement.name, step.kept);
+      if (!kept) return fail_with(kept.error());
+      back = *kept;
+    }
+    // What was kept may be gone meanwhile, or its time be over: a new version it is then.
+    auto done = execute(step.action == Action::kBack && !back ? with_or_replace(statement) : step.sql, back);
+    if (back && !done && done.error().code == ErrorCode::kInvalid) {
+      back = false;
+      done = execute(with_or_replace(statement), false);
+    }
     if (!done) {
       Error error = done.error();
-      if (step.action == Action::kChanged || refused_back) error = without_or_replace(std::move(error), statement);
-      if (step.action == Action::kBack && !refused_back) error.place.reset();
+      if (back) error.place.reset();  // Of a text that is not in the file.
+      const bool replaced = step.action == Action::kChanged || (step.action == Action::kBack && !back);
+      if (replaced) error = without_or_replace(std::move(error), statement);
       return failed(placed_in_script(std::move(error), statement));
     }
     std::fprintf(stderr, "%s %s\n", done->tag.c_str(), printable(statement.name).c_str());
@@ -139,7 +147,15 @@ class Applier {
     std::optional<Error> failed;
   };
 
-  Expected<QueryEnd> execute(const std::string& sql) {
+  // Whether that version still waits for a rollback or a cutover, and none is being built.
+  Expected<bool> is_kept(std::string_view name, std::uint32_t version) {
+    KAPPA_TRY(const Definitions definitions, fetch_definitions(client_, options_));
+    const Definition* kept = find_role(definitions, name, "kept");
+    return kept != nullptr && kept->version == version && find_role(definitions, name, "next") == nullptr;
+  }
+
+  // `ready_soon`: what is busy is only not quite as far as what serves.
+  Expected<QueryEnd> execute(const std::string& sql, bool ready_soon) {
     Patience patience(options_.timeout);
     bool nothing_pending = false;
     for (;;) {
@@ -152,7 +168,8 @@ class Applier {
       }
       KAPPA_TRY(const Pending pending, pending_replacements());
       // The cutover may have come between the two looks; the statement is tried once more then.
-      if (pending.views.empty() && std::exchange(nothing_pending, true)) return end;
+      if (pending.views.empty() && !ready_soon && std::exchange(nothing_pending, true)) return end;
+      if (pending.views.empty() && !patience.goes_on(0)) return end;
       if (!pending.views.empty()) {
         nothing_pending = false;
         if (!patience.goes_on(pending.done)) return std::unexpected(timed_out(pending.views.front()));

@@ -36,7 +36,9 @@ Expected<ApplyStep> plan_drop(const ScriptStatement& statement, const Definition
   return step;
 }
 
-Expected<ApplyStep> plan_create(const ScriptStatement& statement, const Definitions& all, const ServerState& server) {
+// `moved`: an earlier statement gives the name a new version.
+Expected<ApplyStep> plan_create(const ScriptStatement& statement, const Definitions& all, const ServerState& server,
+                                bool moved) {
   ApplyStep step;
   const Definition* serving = find_role(all, statement.name, "serving");
   const auto needs_replay = [&] {
@@ -66,8 +68,9 @@ Expected<ApplyStep> plan_create(const ScriptStatement& statement, const Definiti
   if (same_text(serving, statement) && step.note.empty()) return step;
   step.with = readers_of(all, statement.name);
   const Definition* kept = find_role(all, statement.name, "kept");
-  if (step.note.empty() && same_text(kept, statement)) {
+  if (step.note.empty() && !moved && same_text(kept, statement)) {
     step.action = Action::kBack;
+    step.kept = kept->version;
     step.note = kept->at() + " is kept: it serves again, without a replay";
     step.sql = "ALTER VIEW " + quoted_name(statement.name) + (kept->version < serving->version ? " ROLLBACK" : " CUTOVER");
     return step;
@@ -86,11 +89,14 @@ Expected<ApplyPlan> plan_apply(const std::vector<ScriptStatement>& script, const
                                const ServerState& server) {
   ApplyPlan plan;
   std::set<std::string_view> named;
+  std::set<std::string, std::less<>> moved;
   for (std::size_t i = 0; i < script.size(); ++i) {
     const ScriptStatement& statement = script[i];
-    KAPPA_TRY(ApplyStep step, statement.create ? plan_create(statement, definitions, server)
+    KAPPA_TRY(ApplyStep step, statement.create ? plan_create(statement, definitions, server, moved.contains(statement.name))
                                                : plan_drop(statement, definitions, server));
     step.statement = i;
+    // What was kept of these goes with the next cutover.
+    if (step.action == Action::kChanged || step.action == Action::kBack) moved.insert(step.with.begin(), step.with.end());
     plan.steps.push_back(std::move(step));
     if (statement.kind != "topic") named.insert(statement.name);
   }

@@ -29,6 +29,7 @@ struct ApplyStep {
   double seconds = 0;             // An estimate for them.
   std::vector<std::string> with;  // What is replaced together with it.
   std::string note;               // For people.
+  std::uint32_t kept = 0;         // kBack: that version.
   std::string sql;                // What is run; empty: nothing.
 };
 

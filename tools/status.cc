@@ -8,6 +8,7 @@
 #include "tools/interrupt.h"
 #include "tools/output.h"
 #include "tools/status_text.h"
+#include "tools/view_status.h"
 
 namespace kappa::tools {
 namespace {
@@ -33,8 +34,11 @@ int run(const StatusFlags& flags) {
     } else {
       const auto text = status_text(*status);
       if (!text) return fail_with(text.error());
+      const auto server = parse_server_state(*status);
+      if (!server) return fail_with(server.error());
       if (flags.watch) out.write("\x1b[H\x1b[J");
       out.write(*text);
+      out.write(replay_bars(*server));
     }
     out.flush();
     if (!flags.watch) return kExitOk;
@@ -53,8 +57,8 @@ void add_status(CLI::App& app, int& status) {
   kappa status --watch
   kappa status -o json
 
-State of the server: the log's end, what is durable, and for each view the offset that it has
-applied and how far it is behind.)");
+State of the server: the log's end, what is durable, for each view the offset that it has applied and
+how far it is behind, and a bar for each version that is being built.)");
   command->add_flag("--watch", flags->watch, "Again every second");
   command->add_option("-o,--output", flags->output, "table or json (default: table on a terminal, else json)")
       ->check(CLI::IsMember({"table", "json"}));

@@ -44,6 +44,8 @@ ViewProgress view_of(element view) {
       out.done = count_of(replay, "events_done");
       out.total = total;
     }
+    out.tail = count_of(replay, "tail_events");
+    out.replay_state = text_of(replay, "state");
     out.events_per_second = number_of(replay, "events_per_second", 0);
     out.eta_seconds = number_of(replay, "eta_seconds", -1);
   }
@@ -101,9 +103,25 @@ std::string progress_line(const ViewProgress& view, std::size_t width) {
   std::string line = printable(view.at()) + "  [" + std::string(filled, '#') + std::string(width - filled, '-') + "]  ";
   line += std::to_string(static_cast<int>(part * 100)) + " %  " + std::to_string(view.done) + "/" +
           std::to_string(view.total) + " events";
+  if (view.tail > 0) line += " + " + std::to_string(view.tail) + " since";
   if (view.events_per_second > 0) line += "  " + rate_text(view.events_per_second);
   if (view.eta_seconds >= 0 && part < 1) line += "  " + duration_text(view.eta_seconds) + " left";
+  if (view.replay_state != "running" && !view.replay_state.empty()) line += "  " + view.replay_state;
   return line;
+}
+
+std::string replay_bars(const ServerState& server) {
+  std::size_t width = 0;
+  for (const ViewProgress& view : server.views) {
+    if (view.building()) width = std::max(width, display_width(printable(view.at())));
+  }
+  std::string text;
+  for (const ViewProgress& view : server.views) {
+    if (!view.building()) continue;
+    if (text.empty()) text = "being built\n";
+    text += "  " + std::string(width - display_width(printable(view.at())), ' ') + progress_line(view) + "\n";
+  }
+  return text;
 }
 
 }  // namespace kappa::tools

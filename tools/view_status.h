@@ -20,11 +20,16 @@ struct ViewProgress {
   // Of what is being built: events done of those to be read.
   std::uint64_t done = 0;
   std::uint64_t total = 0;
+  std::uint64_t tail = 0;        // Appended since it began, and not applied.
+  std::string replay_state;      // "running", "waiting", "paused"; empty: no replay.
   double events_per_second = 0;  // 0: not known.
   double eta_seconds = -1;       // Below 0: not known.
   std::string json;              // Its entry, whole.
   [[nodiscard]] std::string at() const { return name + "@" + std::to_string(version); }
-  [[nodiscard]] bool building() const { return state == "building" || (role == "next" && state != "failed"); }
+  // A replay, or on the way to a cutover.
+  [[nodiscard]] bool building() const {
+    return state != "failed" && (state == "building" || role == "next" || !replay_state.empty());
+  }
 };
 
 struct ServerState {
@@ -43,5 +48,8 @@ struct ServerState {
 
 // "page_hits@2  [######----]  61 %  6100000/10000000 events  1.2 M/s  3 s left"; bars of `width` cells.
 [[nodiscard]] std::string progress_line(const ViewProgress& view, std::size_t width = 24);
+
+// "being built" and a line for each version that is; empty if none is.
+[[nodiscard]] std::string replay_bars(const ServerState& server);
 
 }  // namespace kappa::tools

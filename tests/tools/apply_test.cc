@@ -187,6 +187,9 @@ TEST_F(ApplyPlanTest, WhatIsKeptIsSwitchedToWithoutAReplay) {
   std::swap(definitions_[1].role, definitions_.back().role);
   EXPECT_EQ(plan("CREATE VIEW v AS SELECT page, sum(n) AS n FROM hits GROUP BY page"), "changed v +w !\n[hits]\n[w]\n");
   EXPECT_EQ(plan_->steps[0].sql, "ALTER VIEW \"v\" CUTOVER");
+  // What is kept of it does not outlive the change of what it reads.
+  EXPECT_EQ(plan("CREATE STREAM hits (page TEXT, n DOUBLE); CREATE VIEW v AS SELECT page, sum(n) AS n FROM hits GROUP BY page"),
+            "changed hits 1000000 +v +w !\nchanged v 1000000 +w !\n[w]\n");
 }
 
 TEST_F(ApplyPlanTest, ADropRunsIfThereIsSomething) {
@@ -204,11 +207,14 @@ TEST(ServerState, ProgressComesFromTheReplayOrFromTheLag) {
       R"({"log":{"start":5,"end":105},"topics":[{"name":"t"}],"views":[)"
       R"({"name":"a","version":2,"role":"next","state":"building","from":5,"applied":30,"lag_events":75},)"
       R"({"name":"b","version":1,"role":"serving","state":"building","applied":40,"lag_events":65,)"
-      R"("replay":{"events_done":90,"events_total":100,"events_per_second":2500000.5,"eta_seconds":4.2}}]})");
+      R"("replay":{"state":"paused","events_done":90,"events_total":100,"tail_events":7,"events_per_second":2500000.5,"eta_seconds":4.2}},)"
+      R"({"name":"c","version":1,"role":"serving","state":"live","applied":105,"lag_events":0}]})");
   ASSERT_TRUE(state);
   EXPECT_EQ((std::tuple{state->log_start, state->log_end, state->topics.size()}), (std::tuple{5U, 105U, 1U}));
   EXPECT_EQ(progress_line(state->views[0], 10), "a@2  [##--------]  25 %  25/100 events");
-  EXPECT_EQ(progress_line(state->views[1], 10), "b@1  [#########-]  90 %  90/100 events  2.5 M/s  4 s left");
+  EXPECT_EQ(progress_line(state->views[1], 10), "b@1  [#########-]  90 %  90/100 events + 7 since  2.5 M/s  4 s left  paused");
+  EXPECT_EQ(replay_bars(*state), "being built\n  " + progress_line(state->views[0]) + "\n  " +
+                                     progress_line(state->views[1]) + "\n");
   EXPECT_FALSE(parse_server_state("[]"));
   EXPECT_EQ(duration_text(0.4), "0 s");
   EXPECT_EQ(duration_text(600), "10 min");
