@@ -37,7 +37,16 @@ void print_bash(const CLI::App& app, bool zsh) {
   std::string cases;
   for (const CLI::App* command : commands_of(app)) {
     names += " " + command->get_name();
-    cases += "    " + command->get_name() + ") words='" + flags_of(*command) + "' ;;\n";
+    std::string words = flags_of(*command);
+    std::string nested;
+    for (const CLI::App* one : commands_of(*command)) {
+      words += " " + one->get_name();
+      nested += "        " + one->get_name() + ") words='" + flags_of(*one) + "' ;;\n";
+    }
+    cases += "    " + command->get_name() + ") words='" + words + "'";
+    // The second word chooses among the commands of a command, and their flags follow it.
+    if (!nested.empty()) cases += "\n      [ \"$COMP_CWORD\" -gt 2 ] && case ${COMP_WORDS[2]} in\n" + nested + "      esac\n     ";
+    cases += " ;;\n";
   }
   if (zsh) std::puts("autoload -U +X bashcompinit && bashcompinit");
   std::printf(
@@ -56,6 +65,18 @@ void print_fish(const CLI::App& app) {
       for (const std::string& name : option->get_lnames()) {
         std::printf("complete -c kappa -n '__fish_seen_subcommand_from %s' -l %s\n", command->get_name().c_str(),
                     name.c_str());
+      }
+    }
+    std::string nested;
+    for (const CLI::App* one : commands_of(*command)) nested += " " + one->get_name();
+    for (const CLI::App* one : commands_of(*command)) {
+      std::printf("complete -c kappa -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from%s' -f -a %s -d '%s'\n",
+                  command->get_name().c_str(), nested.c_str(), one->get_name().c_str(), first_line(*one).c_str());
+      for (const CLI::Option* option : one->get_options()) {
+        for (const std::string& name : option->get_lnames()) {
+          std::printf("complete -c kappa -n '__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s' -l %s\n",
+                      command->get_name().c_str(), one->get_name().c_str(), name.c_str());
+        }
       }
     }
   }

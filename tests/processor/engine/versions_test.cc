@@ -86,6 +86,22 @@ TEST_F(Versions, ManualCutoverAndRollback) {
   EXPECT_EQ(lines("SELECT n FROM v WHERE page = '/p0'"), Lines{"1686"});
 }
 
+TEST_F(Versions, DefinitionsSayEveryVersionWithItsTextAndWhatItReads) {
+  run("CREATE MATERIALIZED VIEW w AS SELECT max(n) AS most FROM v");
+  const std::string stream = "hits|1|stream|serving|NULL|[]|CREATE STREAM hits (page TEXT, n BIGINT)";
+  const std::string counts = "v|1|view|serving|NULL|[\"hits@1\"]|CREATE MATERIALIZED VIEW v AS SELECT page, count(*) AS n FROM hits GROUP BY page";
+  const std::string reader = R"(CREATE MATERIALIZED VIEW w AS SELECT max(n) AS most FROM v)";
+  EXPECT_EQ(lines("SHOW DEFINITIONS"), (Lines{stream, counts, "w|1|view|serving|NULL|[\"v@1\"]|" + reader}));
+  run(std::string(kManual) + " ;");
+  EXPECT_EQ(lines("SHOW DEFINITIONS"),
+            (Lines{stream, counts, "v|2|view|next|manual|[\"hits@1\"]|" + std::string(kManual),
+                   "w|1|view|serving|NULL|[\"v@1\"]|" + reader, "w|2|view|next|manual|[\"v@2\"]|" + reader}));
+  EXPECT_EQ(lines("DESCRIBE v@1")[1], "n|BIGINT|NULL|");
+  EXPECT_EQ(lines("DESCRIBE v@2")[1], "n|NUMERIC(38,0)|NULL|");
+  EXPECT_EQ(refusal("DESCRIBE v@3").number, 2003);
+  EXPECT_EQ(refusal("DESCRIBE v@x").number, 2001);
+}
+
 TEST_F(Versions, ACancelledBuildLeavesNothing) {
   run(kManual);
   EXPECT_EQ(refusal(kManual).number, 2016);
