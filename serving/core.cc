@@ -59,7 +59,7 @@ Core::Core(ServerOptions options, log::Log& log, processor::Engine& engine)
       spare_fd_(open_spare()),
       mailbox_(std::make_shared<Mailbox>(io_, [this] { deliver(); })),
       reads_(*this, log),
-      query_pool_("kappa-query", std::max(1U, options_.query_threads), kQueriesQueuedMax) {}
+      query_pool_("kappa-query", std::max(1U, options_.query_threads), kQueriesQueuedMax, kQueryThreadsMax) {}
 
 Core::~Core() {
   mailbox_->close();

@@ -15,8 +15,8 @@ constexpr std::chrono::milliseconds kTimeoutMax{86'400'000};
 class FrameSink final : public processor::RowSink {
  public:
   using Send = std::function<void(std::string frame)>;
-  FrameSink(std::uint64_t request_id, QueryControl& control, Send send)
-      : request_id_(request_id), control_(control), send_(std::move(send)) {}
+  FrameSink(std::uint64_t request_id, QueryControl& control, WorkerPool& pool, Send send)
+      : request_id_(request_id), control_(control), pool_(pool), send_(std::move(send)) {}
 
   [[nodiscard]] bool columns(const std::vector<processor::Column>& columns) override {
     ColumnsMessage message;
@@ -63,13 +63,20 @@ class FrameSink final : public processor::RowSink {
 
  private:
   [[nodiscard]] bool hand_over(std::string frame) {
-    if (!control_.reserve(frame.size())) return false;
+    if (!control_.has_room()) {
+      // Other queries run while this one waits for its reader.
+      const WorkerPool::Waiting waiting(pool_);
+      if (!control_.reserve(frame.size())) return false;
+    } else if (!control_.reserve(frame.size())) {
+      return false;
+    }
     send_(std::move(frame));
     return true;
   }
 
   std::uint64_t request_id_;
   QueryControl& control_;
+  WorkerPool& pool_;
   Send send_;
   std::string encoded_;
   std::uint32_t count_ = 0;
@@ -89,7 +96,7 @@ void Core::run_query(Connection& connection, std::uint64_t request_id, QueryBody
   static_cast<void>(connection.begin(request_id, control));
   const std::uint64_t id = connection.id();
   const bool queued = query_pool_.submit([this, id, request_id, control, body = std::move(body)] {
-    FrameSink sink(request_id, *control, [this, id, control](std::string frame) {
+    FrameSink sink(request_id, *control, query_pool_, [this, id, control](std::string frame) {
       mailbox_->task([this, id, control, frame = std::move(frame)]() mutable {
         if (const auto client = find(id)) {
           client->reply_part(control, std::move(frame));

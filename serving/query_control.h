@@ -29,6 +29,11 @@ class QueryControl {
     unsent_ += bytes;
     return !cancelled_;
   }
+  // Whether reserve() would return at once.
+  [[nodiscard]] bool has_room() {
+    const std::lock_guard lock(mutex_);
+    return cancelled_ || unsent_ < kQueryUnsentBytesMax;
+  }
   // Network thread: everything handed over so far has left.
   void sent(std::size_t bytes) {
     const std::lock_guard lock(mutex_);

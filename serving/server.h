@@ -17,6 +17,9 @@
 
 namespace kappa::serving {
 
+// Query threads, with those that wait for a reader. A view's state has at most 126 snapshots at a time.
+inline constexpr unsigned kQueryThreadsMax = 32;
+
 struct ServerOptions {
   std::string listen = "127.0.0.1:7171";      // HOST:PORT; port 0 picks one. Loopback only, for now.
   std::size_t connections_max = 10'000;
@@ -24,7 +27,7 @@ struct ServerOptions {
   std::size_t output_bytes_max = std::size_t{16} << 20; // Per connection; above it reading stops.
   std::chrono::milliseconds handshake_timeout{10'000};  // To a complete HELLO.
   std::chrono::milliseconds frame_timeout{30'000};      // From a frame's first byte to its last.
-  unsigned query_threads = 1;
+  unsigned query_threads = 1;  // Statements that run at a time; those that wait for their reader do not count.
   std::string version = "0.1.0";              // As HELLO_OK and STATUS tell it.
   // The log failed for good (a sync failed): pending acks are unknown, the process should end. Runs at
   // most once, on the network thread; must not block or call the server.

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <set>
 #include <thread>
 
 #include "tools/apply_plan.h"
@@ -77,6 +78,8 @@ class Applier {
 
   // Exit status.
   int run(const ApplyStep& step, const ScriptStatement& statement) {
+    concerned_.insert(statement.name);
+    concerned_.insert(step.with.begin(), step.with.end());
     bool back = step.action == Action::kBack;
     if (back) {
       const auto kept = is_kept(statement.name, step.kept);
@@ -101,11 +104,11 @@ class Applier {
     return kExitOk;
   }
 
-  // Until nothing that switches by itself is being built.
-  int wait_for_cutovers() {
+  // Until nothing is being built that serves without anybody's doing.
+  int wait_for_all() {
     Patience patience(options_.timeout);
     for (;;) {
-      const auto pending = pending_replacements();
+      const auto pending = pending_builds(true);
       if (!pending) return fail_with(pending.error());
       if (pending->failed) return fail_with(*pending->failed);
       if (pending->views.empty()) break;
@@ -166,7 +169,7 @@ class Applier {
         progress_.clear();
         return end;
       }
-      KAPPA_TRY(const Pending pending, pending_replacements());
+      KAPPA_TRY(const Pending pending, pending_builds(false));
       // The cutover may have come between the two looks; the statement is tried once more then.
       if (pending.views.empty() && !ready_soon && std::exchange(nothing_pending, true)) return end;
       if (pending.views.empty() && !patience.goes_on(0)) return end;
@@ -180,22 +183,26 @@ class Applier {
     }
   }
 
-  Expected<Pending> pending_replacements() {
+  // Replacements; if `first`, first versions too.
+  Expected<Pending> pending_builds(bool first) {
     KAPPA_TRY(const Definitions definitions, fetch_definitions(client_, options_));
     KAPPA_TRY(const std::string json, client_.status());
     KAPPA_TRY(const ServerState state, parse_server_state(json));
     Pending pending;
     for (const Definition& one : definitions) {
-      if (one.role != "next" || one.manual) continue;
+      const bool next = one.role == "next" && !one.manual;
+      if (!next && !(first && one.role == "serving")) continue;
       ViewProgress view;
       view.name = one.name;
       view.version = one.version;
       if (const ViewProgress* known = state.find(one.name, one.version)) view = *known;
       if (view.state == "failed") {
+        if (!concerned_.contains(one.name)) continue;
         pending.failed = Error{ErrorCode::kInvalid, 2010, one.at() + " failed: " + view.error,
-                               "kappa view cancel " + one.name + " drops it; what serves goes on", 0, {}};
+                               next ? "kappa view cancel " + one.name + " drops it; what serves goes on" : "", 0, {}};
         continue;
       }
+      if (!next && !view.building()) continue;
       pending.done += view.applied;
       pending.views.push_back(std::move(view));
     }
@@ -223,6 +230,7 @@ class Applier {
   Client::QueryOptions options_;
   Progress progress_;
   bool said_ = false;
+  std::set<std::string> concerned_;  // What this run made, and what goes with it.
 };
 
 bool read_script(const std::string& file, std::string& script) {
@@ -268,7 +276,7 @@ int run(const ApplyFlags& flags) {
     if (step.sql.empty()) continue;
     if (const int code = applier.run(step, (*statements)[step.statement]); code != kExitOk) return code;
   }
-  return flags.wait ? applier.wait_for_cutovers() : int{kExitOk};
+  return flags.wait ? applier.wait_for_all() : int{kExitOk};
 }
 
 }  // namespace
@@ -291,7 +299,7 @@ Statements run in the order of the file and stop at the first that fails; --time
 a replacement that does not get on. --dry-run only says what would be done.)");
   command->add_option("file", flags->file, "Script of CREATE and DROP statements (- is stdin)")->required()->type_name("FILE");
   command->add_flag("--dry-run", flags->dry_run, "Only say what would be done");
-  command->add_flag("--wait", flags->wait, "Until every new version serves that switches by itself");
+  command->add_flag("--wait", flags->wait, "Until what is new or changed is built and serves, unless its cutover is manual");
   add_output_flag(*command, flags->output);
   add_connection_flags(*command, flags->connection);
   command->callback([flags, &status] { status = run(*flags); });
