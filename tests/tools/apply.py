@@ -220,10 +220,27 @@ def versions_are_listed_and_refused(cli):
     cli("view", "drop", "page_hits", "--cascade")
     expect("gone", (cli.exists("page_hits"), cli.exists("top")), (False, False))
 
+def large_versions_are_compared_in_step(cli):
+    """More rows than the sockets hold: both scans wait for their reader, and neither may wait for the other."""
+    count = 60_000
+    cli.server.sql("CREATE STREAM wide (k TEXT, n BIGINT)")
+    pad = "x" * 150
+    cli.server.append("wide", b"".join(b'{"k":"%d-%s","n":%d}\n' % (n, pad.encode(), n) for n in range(count)))
+    view = "CREATE MATERIALIZED VIEW big AS SELECT k, max(n) AS n FROM wide GROUP BY k;\n"
+    cli.apply(view, "--wait")
+    cli.apply(view.replace("max(n)", "max(CASE WHEN n = 41999 THEN -1 ELSE n END)"), "--wait", "--timeout", "60s")
+    out, err = cli("view", "diff", "big@1", "big@2", "-o", "ndjson", wanted=1)
+    expect("the one that differs", [(row["op"], row["row"]["n"]) for row in map(json.loads, out.splitlines())],
+           [("-", 41999), ("+", -1)])
+    contains("the others", err, f"{count - 1} rows equal, 1 differ, 0 only")
+    out, err = cli("view", "diff", "big@1", "big@2", "-o", "csv", wanted=1)
+    expect("as CSV", out, f'op,k,n\n"-","41999-{pad}",41999\n"+","41999-{pad}",-1\n')
+
+
 # In this order: each begins with what the one before left.
 CHECKS = [twice_is_once, a_change_is_replayed_and_can_be_taken_back, what_is_being_built_is_not_begun_again,
           changes_that_depend_on_each_other_go_one_after_the_other, it_stops_at_the_first_failure,
-          versions_are_listed_and_refused]
+          versions_are_listed_and_refused, large_versions_are_compared_in_step]
 
 
 def main():
