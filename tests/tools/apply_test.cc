@@ -39,6 +39,7 @@ TEST(DefinitionText, LiteralsAndQuotedNamesCountAsWritten) {
       // A text that looks like what is left out elsewhere.
       {"CREATE VIEW v AS SELECT 'or replace' AS x FROM hits", "CREATE VIEW v AS SELECT '' AS x FROM hits"},
       {"CREATE VIEW v AS SELECT 'x' AS n FROM hits", "CREATE VIEW v AS SELECT \"x\" AS n FROM hits"},
+      {"CREATE VIEW v AS SELECT 'page' AS n FROM hits", "CREATE VIEW v AS SELECT page AS n FROM hits"},
       {"CREATE VIEW v AS SELECT 1 AS n FROM hits", "CREATE VIEW v AS SELECT 12 AS n FROM hits"}};
   for (const auto& [a, b] : different) EXPECT_NE(normal(a), normal(b)) << a;
 }
