@@ -417,11 +417,11 @@ LiveView::Clock::duration LiveView::commit_pause() const {
                                      interval, interval * kIntervalGrowthMax);
 }
 
-std::optional<LiveView::Clock::time_point> LiveView::freeze_due() const {
+std::optional<LiveView::Clock::time_point> LiveView::freeze_due(Clock::duration pause) const {
   if (!store_) return std::nullopt;
   if (state_changed_) {
     if (options_.memory->freeze_now(store_->active_bytes())) return std::max(last_freeze_, freeze_not_before_);
-    return std::max(last_freeze_ + commit_pause(), freeze_not_before_);
+    return std::max(last_freeze_ + std::max(commit_pause(), pause), freeze_not_before_);
   }
   if (offset_changed_) return last_freeze_ + kOffsetOnlyInterval;
   return std::nullopt;

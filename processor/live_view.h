@@ -88,7 +88,8 @@ class LiveView {
   [[nodiscard]] bool mark_failed(const Error& error, std::uint64_t generation);
 
   // When the next freeze is due; nullopt if nothing waits for one.
-  [[nodiscard]] std::optional<Clock::time_point> freeze_due() const;
+  // At the earliest `pause` after the last one, unless memory is short.
+  [[nodiscard]] std::optional<Clock::time_point> freeze_due(Clock::duration pause = {}) const;
   // The overlay is over twice its budget and cannot be committed yet: feed it no more. Processor thread only.
   [[nodiscard]] bool over_budget() const;
   // Commits fail for want of space, and will be tried again.

@@ -12,9 +12,12 @@ struct ReplayOptions {
   // Of each thread's time that it may work, 1..100; the rest it sleeps.
   unsigned share_percent = 100;
   // Added to the threads' nice value, 0..19: live views and appends come first.
-  int nice = 10;
+  int nice = 19;
   // A view is built here if it is so many events of the log behind; nearer ones the processor thread feeds.
   std::uint64_t events_min = 100'000;
+  // From one checkpoint to the next, while memory allows: what a crash repeats. A commit costs what the groups that
+  // it holds cost, and most of them come again.
+  unsigned checkpoint_ms = 5'000;
   // Offsets of a unit of decoding; 0: from the log. For tests.
   std::uint64_t unit = 0;
 };

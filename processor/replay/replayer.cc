@@ -237,7 +237,7 @@ bool Replayer::apply(Job& job, const OrderedScan& scan, const EventSource& chunk
 void Replayer::freeze_due(Job& job) {
   const Clock::time_point now = Clock::now();
   for (const auto& view : job.views) {
-    const auto due = view->freeze_due();
+    const auto due = view->freeze_due(std::chrono::milliseconds(options_.checkpoint_ms));
     if (!due || *due > now || view->has_frozen() || view->checking() || view->failed()) continue;
     const auto frozen = view->freeze(log_);
     if (!frozen) {

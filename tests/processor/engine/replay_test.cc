@@ -32,6 +32,7 @@ class Replay : public EngineFixture {
 
   void SetUp() override {
     options_.commit_interval_ms = 10;
+    options_.replay.checkpoint_ms = 10;
     options_.replay.nice = 0;  // Who polls here would starve them.
   }
 
@@ -244,8 +245,10 @@ TEST_F(Replay, PausedViewsStandStillAndResumeWhereTheyWere) {
   }
   const Offset place = status("v").applied;
   EXPECT_EQ(status("v").replay.state, "paused");
-  ASSERT_EQ(run("SHOW REPLAYS").rows.size(), 1U);
-  EXPECT_TRUE(lines("SHOW REPLAYS")[0].starts_with("v|1|paused|" + std::to_string(place.value()) + "|"));
+  const Lines replays = lines("SHOW REPLAYS");
+  EXPECT_TRUE(std::ranges::any_of(replays, [&](const std::string& line) {
+    return line.starts_with("v|1|paused|" + std::to_string(place.value()) + "|");
+  }));
   append("a", events(random, 3000));
   EXPECT_EQ(lines("SELECT sum(n) FROM other"), lines("SELECT count(*) FROM a"));
   EXPECT_EQ(status("v").applied, place);
