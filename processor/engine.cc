@@ -180,11 +180,15 @@ Expected<StatementResult> EngineImpl::select(const Select& statement, const Fres
                   "view \"" + scan->view + "\" was dropped, or its version " + std::to_string(scan->view_version) + " was",
                   "SHOW VIEWS lists the views");
     }
-    if (freshness.fresh || freshness.at_least) KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
+    if (freshness.fresh || freshness.at_least) {
+      const SinkWaiting waiting(sink);
+      KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
+    }
     inputs.views.push_back(std::move(view));
   }
-  if (replays) KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
   if (freshness.fresh || freshness.at_least) {
+    const SinkWaiting waiting(sink);
+    if (replays) KAPPA_CHECK_OK(wait_for_log(freshness, cancelled));
     for (const ViewPtr& writer : writers_to(scans_of(*statement.plan))) {
       KAPPA_CHECK_OK(wait_here(writer, freshness, cancelled));
     }
@@ -228,6 +232,7 @@ Expected<StatementResult> EngineImpl::scan(const ScanRequest& request, RowSink& 
                                            const std::atomic<bool>& cancelled) {
   KAPPA_TRY(const ViewPtr view, find_view(request.view));
   if (request.freshness.fresh || request.freshness.at_least) {
+    const SinkWaiting waiting(sink);
     KAPPA_CHECK_OK(wait_here(view, request.freshness, cancelled));
   }
   const std::uint64_t generation = view->generation();

@@ -60,6 +60,18 @@ class RowSink {
   virtual ~RowSink() = default;
   [[nodiscard]] virtual bool columns(const std::vector<Column>& columns) = 0;
   [[nodiscard]] virtual bool rows(std::vector<Row> rows) = 0;
+  // The call begins (ends) to wait until views are as far as it was asked to: its thread has nothing to do.
+  virtual void waiting(bool begins) { static_cast<void>(begins); }
+};
+class SinkWaiting {
+ public:
+  explicit SinkWaiting(RowSink& sink) : sink_(sink) { sink_.waiting(true); }
+  ~SinkWaiting() { sink_.waiting(false); }
+  SinkWaiting(const SinkWaiting&) = delete;
+  SinkWaiting& operator=(const SinkWaiting&) = delete;
+
+ private:
+  RowSink& sink_;
 };
 
 // What a statement did, beside its rows.

@@ -44,7 +44,10 @@ Expected<StatementResult> EngineImpl::show_dead_letters(const Show& statement, c
   const auto stopped = [] { return fail(ErrorCode::kClosed, 4008, "the query was cancelled"); };
   if (!sink.columns(dead_letter_columns())) return stopped();
   for (const auto& [name, view] : wanted) {
-    if (freshness.fresh || freshness.at_least) KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
+    if (freshness.fresh || freshness.at_least) {
+      const SinkWaiting waiting(sink);
+      KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
+    }
     const std::uint64_t generation = view->generation();
     const Offset applied = view->visible();
     bool stop = false;

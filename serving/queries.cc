@@ -1,5 +1,6 @@
 // SQL and SCAN: run on the query threads, stream their rows back in frames of about 64 KiB.
 #include <algorithm>
+#include <optional>
 
 #include "serving/core.h"
 
@@ -49,6 +50,14 @@ class FrameSink final : public processor::RowSink {
     return std::chrono::steady_clock::now() - handed_over_ < kRowsAge || flush();
   }
 
+  void waiting(bool begins) override {
+    if (begins) {
+      waiting_.emplace(pool_);
+    } else {
+      waiting_.reset();
+    }
+  }
+
   [[nodiscard]] bool flush() {
     if (count_ == 0) return true;
     std::string frame;
@@ -77,6 +86,7 @@ class FrameSink final : public processor::RowSink {
   std::uint64_t request_id_;
   QueryControl& control_;
   WorkerPool& pool_;
+  std::optional<WorkerPool::Waiting> waiting_;
   Send send_;
   std::string encoded_;
   std::uint32_t count_ = 0;

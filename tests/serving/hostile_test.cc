@@ -530,6 +530,18 @@ TEST(Bounds, AReaderThatDoesNotReadHoldsNobodyUp) {
   EXPECT_EQ(rows, 1'000'000U);
 }
 
+TEST(Bounds, AStatementThatWaitsForAViewHoldsNobodyUp) {
+  Fixture fixture;
+  Wire wire(fixture.address());
+  wire.greet();
+  wire.send(sql_frame(2, "wait"));
+  // Its wait ends with the rows of another.
+  EXPECT_TRUE(fixture.healthy());
+  const auto end = wire.frame();
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->header.type, FrameType::kEnd);
+}
+
 TEST(Bounds, ManyStatementsWaitInABoundedQueue) {
   serving::ServerOptions options;
   options.requests_in_flight_max = 1000;

@@ -209,6 +209,7 @@ def versions_are_listed_and_refused(cli):
     _, err = cli("view", "rollback", "top@1", wanted=4)
     cli("view", "diff", "page_hits", "hits", wanted=1)
     cli("view", "cancel", "page_hits", wanted=1)
+    cli("view", "pause", "page_hits", wanted=4)
     # Without a key that both have, rows are compared whole, each with its columns.
     cli.server.sql("CREATE MATERIALIZED VIEW all_hits AS SELECT page, ms FROM hits")
     out, err = cli("view", "diff", "all_hits", "page_hits", "-o", "ndjson", wanted=1)

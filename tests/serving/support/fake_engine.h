@@ -23,6 +23,11 @@ class FakeEngine final : public processor::Engine {
       --hanging;
       return fail(ErrorCode::kClosed, 2999, "cancelled");
     }
+    if (sql == "wait") {
+      const processor::SinkWaiting waiting(sink);
+      while (!cancelled && rows_made == 0) std::this_thread::yield();
+      return processor::StatementResult{"WAIT", 0, {}, {}};
+    }
     if (sql.starts_with("rows ")) {
       std::uint64_t count = 0;
       std::from_chars(sql.data() + 5, sql.data() + sql.size(), count);
