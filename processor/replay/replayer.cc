@@ -15,6 +15,8 @@ namespace {
 // Chunks per thread beside the unit that is being applied: a unit of usual events has about eight.
 constexpr std::size_t kSourcesPerThread = 8;
 constexpr std::size_t kSourcesFirst = 8;
+// More only if every thread needs them: a source with usual events is a few hundred KiB.
+constexpr std::size_t kSourcesMax = 64;
 // A job that is nearer to the log's end than this is for the processor thread: some milliseconds of its time.
 constexpr std::uint64_t kHandOverEvents = 32'768;
 constexpr std::chrono::milliseconds kProgressInterval{200};
@@ -169,6 +171,7 @@ bool Replayer::pause(const LiveView& view) {
   if (!job) return std::ranges::any_of(paused_, [&](const auto& other) { return other.get() == &view; });
   std::erase(job->views, found);
   found->note_replay("paused", 0);
+  checkpoint(found);
   paused_.push_back(std::move(found));
   restart_scans(job->topics);
   drop_empty_jobs();
@@ -205,7 +208,7 @@ void Replayer::start_scan(Job& job) {
   const std::size_t threads = replay_threads(options_);
   options.unit = options_.unit != 0 ? options_.unit : unit_offsets(log_, scans);
   options.units_max = threads + 1;
-  options.sources_max = kSourcesFirst + kSourcesPerThread * threads;
+  options.sources_max = std::min(kSourcesFirst + kSourcesPerThread * threads, std::max(kSourcesMax, 2 * threads));
   auto run = std::shared_ptr<Job::Run>(
       new Job::Run{std::move(plans), OrderedScan(log_, Offset(job.position.load()), end, scans, options, bell_)});
   const std::lock_guard lock(mutex_);
@@ -238,13 +241,17 @@ void Replayer::freeze_due(Job& job) {
   const Clock::time_point now = Clock::now();
   for (const auto& view : job.views) {
     const auto due = view->freeze_due(std::chrono::milliseconds(options_.checkpoint_ms));
-    if (!due || *due > now || view->has_frozen() || view->checking() || view->failed()) continue;
-    const auto frozen = view->freeze(log_);
-    if (!frozen) {
-      view->mark_failed(frozen.error());
-    } else if (*frozen) {
-      host_.commit(view);
-    }
+    if (due && *due <= now) checkpoint(view);
+  }
+}
+
+void Replayer::checkpoint(const std::shared_ptr<LiveView>& view) {
+  if (!view->changed() || view->has_frozen() || view->checking() || view->failed()) return;
+  const auto frozen = view->freeze(log_);
+  if (!frozen) {
+    view->mark_failed(frozen.error());
+  } else if (*frozen) {
+    host_.commit(view);
   }
 }
 

@@ -83,6 +83,8 @@ class Replayer {
   void start_scan(Job& job);
   [[nodiscard]] bool apply(Job& job, const OrderedScan& scan, const EventSource& chunk);
   void freeze_due(Job& job);
+  // Commits what the view has, if nothing is in the way.
+  void checkpoint(const std::shared_ptr<LiveView>& view);
   void look_at_budget(Job& job);
   void finish(const JobPtr& job, const OrderedScan& scan, bool failed);
   void give_back(std::shared_ptr<LiveView> view);

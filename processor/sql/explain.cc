@@ -239,10 +239,9 @@ std::string needs_order(const Plan& plan) {
 }  // namespace
 
 std::string explain_replay(const ViewPlan& plan) {
-  std::string why = needs_order(*plan.root);
-  if (why.empty() && plan.emit != ViewPlan::Emit::kNone) why = "its events are written in the order of the log";
-  if (why.empty()) return "replay: by segment, in parallel\n";
-  return "replay: in the order of the log: " + why + "\n";
+  if (plan.emit != ViewPlan::Emit::kNone) return "replay: on one thread: its events are written in the order of the log\n";
+  const std::string why = needs_order(*plan.root);
+  return "replay: decoded in parallel, applied in the order of the log" + (why.empty() ? "" : ", which counts: " + why) + "\n";
 }
 
 std::string explain(const Plan& plan) {

@@ -197,7 +197,7 @@ struct ViewPlan {
 
 // Multi-line EXPLAIN text of a plan: operators, columns decoded, state kept and whether it grows.
 [[nodiscard]] std::string explain(const Plan& plan);
-// One line: whether a replay can run by segment in parallel, and why not.
+// One line: how the view is built from the log, and why the order of the log counts, if it does.
 [[nodiscard]] std::string explain_replay(const ViewPlan& plan);
 
 }  // namespace kappa::processor
