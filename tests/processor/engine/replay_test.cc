@@ -57,12 +57,38 @@ class Replay : public EngineFixture {
     return made;
   }
 
-  // To both topics, in batches of random sizes, a few of them large.
+  // A compressed batch: its text lies in a buffer of the reader, which the next one overwrites.
+  void append_compressed(const char* topic, const std::vector<std::string>& values) {
+    const auto id = log_->ensure_topic(topic);
+    ASSERT_TRUE(id);
+    BatchBuilder builder;
+    for (const std::string& value : values) {
+      BatchBuilder::Event event;
+      event.value = value;
+      ASSERT_TRUE(builder.add(event));
+    }
+    log::AppendBatch batch;
+    batch.topic = *id;
+    batch.codec = Codec::kZstd;
+    batch.count = builder.count();
+    const std::string body = builder.take();
+    batch.uncompressed_length = static_cast<std::uint32_t>(body.size());
+    batch.body = compress_body(body);
+    const auto ack = log_->append(std::move(batch));
+    ASSERT_TRUE(ack) << to_string(ack.error());
+  }
+
+  // To both topics, in batches of random sizes, a few of them large, some compressed.
   void fill(Random& random, std::size_t count) {
     while (count > 0) {
       const std::size_t most = below(random, 4) == 0 ? 5000 : below(random, 2) == 0 ? 300 : 3;
       const std::size_t size = std::min(count, 1 + below(random, most));
-      append(below(random, 4) == 0 ? "b" : "a", events(random, size), size);
+      const char* const topic = below(random, 4) == 0 ? "b" : "a";
+      if (below(random, 3) == 0) {
+        append_compressed(topic, events(random, size));
+      } else {
+        append(topic, events(random, size), size);
+      }
       count -= size;
     }
   }
