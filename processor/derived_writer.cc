@@ -179,7 +179,12 @@ Status DerivedWriter::add(const DerivedEvent& event) {
   if (event.key && event.key->size() <= limits::kKeyBytesMax) record.key = *event.key;
   record.timestamp = event.timestamp;
   record.headers = std::span(&header, 1);
-  KAPPA_CHECK_OK(builder_.add(record));
+  if (Status added = builder_.add(record); !added) {
+    // It does not fit behind the ones before it: too many bytes, or times that are too far apart.
+    if (builder_.empty()) return added;
+    seal();
+    KAPPA_CHECK_OK(builder_.add(record));
+  }
   ++next_;
   if (builder_.bytes() >= kBatchBytes) seal();
   return {};

@@ -101,6 +101,9 @@ struct ViewStatus {
   std::uint64_t rows = 0;
   std::uint64_t poison = 0;
   std::uint64_t conversion_failures = 0;
+  // Values of expressions straight over streams that could not be computed: x / 0, overflow, casts.
+  std::uint64_t expression_failures = 0;
+  std::uint64_t late = 0;            // Rows of EMIT ON WINDOW CLOSE that came for a window that was closed.
   std::uint64_t bytes_on_disk = 0;
   std::uint64_t bytes_in_memory = 0;
   ReplayProgress replay;             // Of its first build, or of catching up when it was far behind at opening.
@@ -117,6 +120,7 @@ struct StreamStatus {
   std::uint64_t poison = 0;                                  // Events of the topic that are not JSON objects.
   // With on_error = 'dead_letter': how many were set aside, and how far that is known.
   std::optional<std::uint64_t> dead_letters;
+  std::optional<std::uint64_t> late;  // A derived stream that EMITs ON WINDOW CLOSE: rows that came too late.
   ViewStatus letters;
 };
 

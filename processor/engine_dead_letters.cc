@@ -80,6 +80,9 @@ std::vector<StreamStatus> EngineImpl::streams() const {
     stream.name = name;
     stream.topic = entry->stream->topic;
     stream.columns = entry->stream->columns.size();
+    if (entry->derived() && entry->view->emit == ViewPlan::Emit::kOnWindowClose) {
+      if (const ViewPtr writer = find_state(entry->ref())) stream.late = writer->status(log_).late;
+    }
     if (const auto view = letters.find(entry->ref()); view != letters.end()) {
       stream.letters = view->second->status(log_);
       stream.dead_letters = stream.letters.conversion_failures;  // One for each event (topic_events.h).

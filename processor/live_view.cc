@@ -106,6 +106,10 @@ Status LiveView::load_side_tables() {
     KAPPA_TRY(const auto stored, store_->get(kFailuresTable, counted.key));
     failures_.push_back(decode_number(stored));
   }
+  // The expressions' failures beside those of columns, whose keys are not empty.
+  KAPPA_TRY(const auto stored_failures, store_->get(kFailuresTable, {}));
+  expression_failures_.store(decode_number(stored_failures), std::memory_order_relaxed);
+  seen_failures_ = flow_.failures();
   stored_times_.clear();
   const auto& times = feeder_.times();
   for (std::size_t i = 0; i < times.size(); ++i) {
@@ -346,6 +350,15 @@ void LiveView::count_failures(const EventSource& source, std::size_t first) {
   }
 }
 
+void LiveView::count_expression_failures() {
+  const std::uint64_t now = flow_.failures();
+  if (now == seen_failures_) return;
+  const std::uint64_t all = expression_failures_.load(std::memory_order_relaxed) + now - seen_failures_;
+  seen_failures_ = now;
+  expression_failures_.store(all, std::memory_order_relaxed);
+  store_->put(kFailuresTable, {}, encode_number(all));
+}
+
 void LiveView::store_times() {
   const auto& times = feeder_.times();
   for (std::size_t i = 0; i < times.size(); ++i) {
@@ -374,6 +387,7 @@ Status LiveView::apply(const EventSource& source, std::size_t first) {
   }
   if (output_) row_count_ = output_->made();
   count_failures(source, first);
+  count_expression_failures();
   store_times();
   if (source.poison() > 0) state_changed_ = true;
   offset_changed_ = true;

@@ -162,6 +162,8 @@ class LiveView {
   // Failures and event times beside the view's own tables.
   [[nodiscard]] Status load_side_tables();
   void count_failures(const EventSource& source, std::size_t first);
+  // What expressions straight over streams could not compute since the last call.
+  void count_expression_failures();
   void store_times();
   [[nodiscard]] Status open_state(log::Log& log, std::uint64_t check_bytes);
   // Deletes the state and begins it anew.
@@ -187,6 +189,8 @@ class LiveView {
   Feeder feeder_;
   const std::unique_ptr<DerivedOutput> output_;  // Of a derived stream.
   std::vector<std::uint64_t> failures_;       // By index into counted_.
+  std::uint64_t seen_failures_ = 0;           // Of the dataflow's.
+  std::atomic<std::uint64_t> expression_failures_{0};
   std::vector<std::int64_t> stored_times_;    // As the state has them, by index into Feeder::times().
   bool state_changed_ = false;         // Since the last freeze; the offset alone is not a change.
   bool offset_changed_ = false;

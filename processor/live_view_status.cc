@@ -79,6 +79,8 @@ ViewStatus LiveView::status(log::Log& log) const {
   status.rows = progress.rows;
   status.poison = progress.poison;
   status.conversion_failures = progress.conversion_failures;
+  status.expression_failures = expression_failures_.load(std::memory_order_relaxed);
+  if (entry_->view->emit == ViewPlan::Emit::kOnWindowClose) status.late = late_rows(*serving.store).value_or(0);
   status.bytes_on_disk = serving.store->bytes_on_disk();
   status.bytes_in_memory = serving.store->bytes_in_memory();
   status.checked = serving.store->checked();

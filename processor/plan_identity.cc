@@ -9,7 +9,7 @@ namespace kappa::processor {
 namespace {
 
 std::string identity_of(const ViewPlan& plan) {
-  const std::string text = explain(*plan.root);
+  const std::string text = explain(*plan.root, plan.emit == ViewPlan::Emit::kNone);
   const std::uint64_t hash = XXH3_64bits(text.data(), text.size());
   std::string out(sizeof hash, '\0');
   std::memcpy(out.data(), &hash, sizeof hash);

@@ -42,7 +42,8 @@ Table show_streams(const std::vector<StreamStatus>& streams) {
                {"columns", kBigintType},
                {"conversion_failures", kTextType},
                {"poison", kBigintType},
-               {"dead_letters", kBigintType}},
+               {"dead_letters", kBigintType},
+               {"late", kBigintType}},
               {}};
   for (const StreamStatus& stream : streams) {
     std::string failed;
@@ -51,7 +52,8 @@ Table show_streams(const std::vector<StreamStatus>& streams) {
     }
     table.rows.push_back({Value::text(stream.name), Value::text(stream.topic), count(stream.columns),
                           Value::text(std::move(failed)), count(stream.poison),
-                          stream.dead_letters ? count(*stream.dead_letters) : Value::null(kBigintType)});
+                          stream.dead_letters ? count(*stream.dead_letters) : Value::null(kBigintType),
+                          stream.late ? count(*stream.late) : Value::null(kBigintType)});
   }
   return table;
 }
@@ -66,12 +68,14 @@ Table show_views(const std::vector<ViewStatus>& views) {
                {"rows", kBigintType},
                {"poison", kBigintType},
                {"conversion_failures", kBigintType},
+               {"expression_failures", kBigintType},
                {"error", kTextType}},
               {}};
   for (const ViewStatus& view : views) {
     table.rows.push_back({Value::text(view.name), count(view.version), Value::text(view.role), Value::text(view.state),
                           count(view.applied.value()), count(view.lag_events), count(view.rows), count(view.poison),
-                          count(view.conversion_failures), Value::text(view.error)});
+                          count(view.conversion_failures), count(view.expression_failures),
+                          Value::text(view.error)});
   }
   return table;
 }

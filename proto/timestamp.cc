@@ -68,13 +68,16 @@ class Scanner {
   std::size_t at_ = 0;
 };
 
+// Days since 1970 of a date in the proleptic Gregorian calendar, whatever the year.
 std::optional<std::int64_t> days_of(int year, int month, int day) {
-  const std::chrono::year_month_day date{std::chrono::year{year},
+  // Of the same month in a year of one 400-year cycle, which std::chrono has.
+  const int in_cycle = ((year % 400) + 400) % 400;
+  const std::chrono::year_month_day date{std::chrono::year{2000 + in_cycle},
                                          std::chrono::month{static_cast<unsigned>(month)},
                                          std::chrono::day{static_cast<unsigned>(day)}};
-  // std::chrono ends at year 32767; nothing needs more.
   if (!date.ok()) return std::nullopt;
-  return std::chrono::sys_days{date}.time_since_epoch().count();
+  const std::int64_t cycles = (std::int64_t{year} - in_cycle - 2000) / 400;
+  return std::chrono::sys_days{date}.time_since_epoch().count() + cycles * 146'097;
 }
 
 // Minutes east of UTC.
@@ -172,12 +175,12 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text, bool zone_req
   Scanner in(text);
   int sign = 1;
   int year_digits = 4;
-  // The signed years that format_timestamp prints are not RFC 3339: only SQL text may hold them.
-  if (!zone_required && (in.peek() == '-' || in.peek() == '+')) {
+  // The signed years that format_timestamp prints are not RFC 3339, but what was printed is read again.
+  if (in.peek() == '-' || in.peek() == '+') {
     sign = in.take('-') ? -1 : 1;
     if (sign == 1) in.take('+');
     const std::size_t dash = text.find('-', 1);
-    if (dash == std::string_view::npos || dash < 5 || dash > 6) return std::nullopt;
+    if (dash == std::string_view::npos || dash < 5 || dash > 7) return std::nullopt;
     year_digits = static_cast<int>(dash) - 1;
   }
   const auto year = in.digits(year_digits);
@@ -188,7 +191,12 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text, bool zone_req
   if (!day) return std::nullopt;
   const auto days = days_of(sign * *year, *month, *day);
   if (!days) return std::nullopt;
-  if (in.done()) return zone_required ? std::nullopt : std::optional(*days * kDay);
+  const auto moment = [&](std::int64_t of_day) -> std::optional<std::int64_t> {
+    const Int128 micros = Int128{*days} * kDay + of_day;
+    if (micros > INT64_MAX || micros < INT64_MIN) return std::nullopt;
+    return static_cast<std::int64_t>(micros);
+  };
+  if (in.done()) return zone_required ? std::nullopt : moment(0);
   if (!in.take('T') && !in.take('t') && !in.take(' ')) return std::nullopt;
   const auto hour = in.digits(2);
   if (!hour || *hour > 23 || !in.take(':')) return std::nullopt;
@@ -215,7 +223,7 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text, bool zone_req
     zone = *offset;
   }
   if (!in.done()) return std::nullopt;
-  return *days * kDay + *hour * kHour + (*minute - zone) * kMinute + second * kSecond + fraction;
+  return moment(*hour * kHour + (*minute - zone) * kMinute + second * kSecond + fraction);
 }
 
 std::string format_interval(std::int64_t micros) {
@@ -223,9 +231,12 @@ std::string format_interval(std::int64_t micros) {
   const std::uint64_t all =
       negative ? std::uint64_t{0} - static_cast<std::uint64_t>(micros) : static_cast<std::uint64_t>(micros);
   const auto day = static_cast<std::uint64_t>(kDay);
-  std::string text = negative ? "-" : "";
-  if (all >= day) text += std::to_string(all / day) + (all / day == 1 ? " day " : " days ");
+  // As PostgreSQL prints it: each part has its own sign.
+  const std::string sign = negative ? "-" : "";
+  std::string text;
+  if (all >= day) text = sign + std::to_string(all / day) + (all / day == 1 && !negative ? " day " : " days ");
   const auto rest = static_cast<std::int64_t>(all % day);
+  if (rest != 0) text += sign;
   char time[48];
   std::snprintf(time, sizeof time, "%02d:%02d:%02d", static_cast<int>(rest / kHour),
                 static_cast<int>(rest / kMinute % 60), static_cast<int>(rest / kSecond % 60));
@@ -241,16 +252,14 @@ std::string format_interval(std::int64_t micros) {
 std::optional<std::int64_t> parse_interval(std::string_view text) {
   Scanner in(text);
   in.skip_space();
-  // A sign in front of the first number counts for all of it, as in what format_interval prints;
-  // later numbers may have their own.
-  const bool negate = in.take('-');
-  if (!negate) in.take('+');
   Int128 total = 0;
   bool any = false;
   for (;;) {
     in.skip_space();
     if (in.done()) break;
-    const bool minus = any && in.take('-');
+    // A sign counts for its number alone, as in PostgreSQL: '-1 day 04:00:00' are -20 hours.
+    const bool minus = in.take('-');
+    if (!minus) in.take('+');
     const auto number = in.number();
     if (!number) return std::nullopt;
     Int128 piece = 0;
@@ -286,7 +295,6 @@ std::optional<std::int64_t> parse_interval(std::string_view text) {
     if (total > Int128{INT64_MAX} * 4 || total < Int128{INT64_MIN} * 4) return std::nullopt;
   }
   if (!any) return std::nullopt;
-  if (negate) total = -total;
   if (total > INT64_MAX || total < INT64_MIN) return std::nullopt;
   return static_cast<std::int64_t>(total);
 }

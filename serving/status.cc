@@ -45,6 +45,7 @@ void write_view(JsonWriter& json, const processor::ViewStatus& view, const std::
   json.member("rows", view.rows);
   json.member("poison", view.poison);
   json.member("conversion_failures", view.conversion_failures);
+  json.member("expression_failures", view.expression_failures);
   json.member("bytes_on_disk", view.bytes_on_disk);
   json.member("bytes_in_memory", view.bytes_in_memory);
   if (const processor::ReplayProgress& replay = view.replay; replay.active) {
@@ -71,6 +72,7 @@ void write_stream(JsonWriter& json, const processor::StreamStatus& stream) {
   std::uint64_t failures = 0;
   for (const auto& [column, count] : stream.conversion_failures) failures += count;
   json.member("conversion_failures", failures);
+  if (stream.late) json.member("late", *stream.late);
   if (stream.dead_letters) {
     json.member("dead_letters", *stream.dead_letters);
     json.member("dead_letters_state", stream.letters.state);

@@ -242,4 +242,12 @@ Status AggregateOperator::give_groups() {
   return out_.give_to(next());
 }
 
+std::uint64_t AggregateOperator::failures() const {
+  std::uint64_t failures = failures_of(keys_);
+  for (const Input& input : inputs_) {
+    failures += failures_of(input.arguments) + failures_of(input.order) + (input.filter ? input.filter->failures() : 0);
+  }
+  return failures;
+}
+
 }  // namespace kappa::processor

@@ -47,6 +47,7 @@ class AggregateOperator final : public Operator {
   [[nodiscard]] Status advance(std::int64_t watermark) override;
   // Pushes the rows of all groups downstream, in key order.
   [[nodiscard]] Status give_groups();
+  [[nodiscard]] std::uint64_t failures() const override;
 
  private:
   struct Input {

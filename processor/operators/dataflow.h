@@ -31,6 +31,13 @@ class Dataflow {
   }
   // The same for one that is made and connected already.
   void adopt(std::unique_ptr<Operator> one) { operators_.push_back(std::move(one)); }
+  // Its failures() are exact: counted in those of the dataflow.
+  void count_failures_of(const Operator& one) { counted_.push_back(&one); }
+  [[nodiscard]] std::uint64_t failures() const {
+    std::uint64_t failures = 0;
+    for (const Operator* const one : counted_) failures += one->failures();
+    return failures;
+  }
   void add_head(const Plan& scan, Operator& in) { heads_.push_back({&scan, &in}); }
 
   // In the order of scans_of(plan).
@@ -49,6 +56,7 @@ class Dataflow {
  private:
   std::vector<std::unique_ptr<Operator>> operators_;
   std::vector<Head> heads_;
+  std::vector<const Operator*> counted_;  // Among them.
 };
 
 }  // namespace kappa::processor

@@ -15,6 +15,7 @@ class FilterOperator final : public Operator {
  public:
   explicit FilterOperator(ExpressionPtr predicate) : predicate_(std::move(predicate)) {}
   [[nodiscard]] Status push(const ChangeBatch& batch) override;
+  [[nodiscard]] std::uint64_t failures() const override { return predicate_.failures(); }
 
  private:
   ExpressionEvaluator predicate_;
@@ -26,6 +27,7 @@ class ProjectOperator final : public Operator {
  public:
   explicit ProjectOperator(const std::vector<ExpressionPtr>& expressions);
   [[nodiscard]] Status push(const ChangeBatch& batch) override;
+  [[nodiscard]] std::uint64_t failures() const override { return failures_of(expressions_); }
 
  private:
   std::vector<ExpressionEvaluator> expressions_;

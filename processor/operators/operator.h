@@ -27,6 +27,9 @@ class Operator {
   // The watermark of the view's streams is now `watermark` (microseconds; never goes back): windows whose time
   // has come are closed or dropped. Called after the pushes of a cut, upstream operators first.
   [[nodiscard]] virtual Status advance(std::int64_t watermark) { return static_cast<void>(watermark), Status{}; }
+  // Values that its expressions could not compute since it was made (division by zero, casts, overflow), where it
+  // counts them. Exact only over rows that come once each: straight from a stream.
+  [[nodiscard]] virtual std::uint64_t failures() const { return 0; }
   // Downstream; borrowed.
   void set_next(Operator* next) { next_ = next; }
   [[nodiscard]] Operator* next() const { return next_; }

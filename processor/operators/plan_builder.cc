@@ -43,6 +43,7 @@ template <class T>
 Status PlanBuilder::add(std::unique_ptr<T> made, const Plan& input, Operator& out) {
   made->set_next(&out);
   KAPPA_CHECK_OK(build(input, *made));
+  if (is_stateless(input)) flow_.count_failures_of(*made);
   flow_.adopt(std::move(made));
   return {};
 }
@@ -183,6 +184,7 @@ Status PlanBuilder::build_aggregate(const Plan& plan, Operator* out, AggregateOp
   made->set_next(out);
   KAPPA_CHECK_OK(build(*plan.input, *made));
   if (setting_.aggregates_at_end) gathering_.push_back(made.get());
+  if (is_stateless(*plan.input)) flow_.count_failures_of(*made);
   flow_.adopt(std::move(made));
   return {};
 }

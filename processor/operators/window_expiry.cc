@@ -14,7 +14,8 @@ WindowExpiry::WindowExpiry(const Plan& plan, StateStore& store, TableId table, T
       groups_(groups),
       key_(*plan.window_key),
       after_(plan.emit_on_close ? 0 : *plan.retain_micros),
-      counts_late_(plan.emit_on_close) {
+      counts_late_(plan.emit_on_close),
+      session_(plan.window_key->step_micros == 0) {
   store.keep_ordered(table);
 }
 
@@ -73,15 +74,16 @@ Expected<std::vector<std::string>> WindowExpiry::take_due() {
 }
 
 Expected<std::uint64_t> late_rows(StateStore& store) {
-  KAPPA_TRY(const std::shared_ptr<StateSnapshot> snapshot, store.snapshot());
-  const std::unique_ptr<StateCursor> cursor = snapshot->scan(kLateRowsTable, {}, false);
+  std::vector<std::string> keys;  // Every table that could have groups.
+  for (unsigned table = 1; table < kLateRowsTable; ++table) keys.emplace_back(1, static_cast<char>(table));
+  KAPPA_TRY(const StateStore::PointReads read, store.read_many(kLateRowsTable, keys));
   std::uint64_t rows = 0;
-  for (;;) {
-    KAPPA_TRY(const auto entry, cursor->next());
-    if (!entry) return rows;
-    if (entry->value.size() != sizeof rows) return damaged_state("a counter");
-    rows += load_raw<std::uint64_t>(entry->value.data());
+  for (const auto& value : read.values) {
+    if (!value) continue;
+    if (value->size() != sizeof rows) return damaged_state("a counter");
+    rows += load_raw<std::uint64_t>(value->data());
   }
+  return rows;
 }
 
 }  // namespace kappa::processor

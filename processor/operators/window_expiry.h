@@ -1,7 +1,8 @@
 // When groups of windows leave an aggregate: an index by the end of the window, and the rows that come too late.
 //   8 bytes window end (big-endian, sign flipped), group key -> nothing
 // A group leaves once the watermark has reached its window's end plus what it is retained for. Groups whose window
-// has no end that a TIMESTAMP can hold stay.
+// has no end that a TIMESTAMP can hold stay. An event exactly the gap behind a session still belongs to it, so a session
+// is over only when the watermark is past its end.
 //
 // Late rows are counted only where a window is closed once and for all (EMIT ON WINDOW CLOSE), because only then is
 // every cut of the input told of the watermark at the same events:
@@ -34,7 +35,7 @@ class WindowExpiry {
   // The end of the window of a row, by the evaluated group keys; nullopt: it never ends.
   [[nodiscard]] std::optional<std::int64_t> end_of(const std::vector<const Vector*>& keys, std::size_t row) const;
   [[nodiscard]] bool passed(std::optional<std::int64_t> end) const {
-    return end && Int128{*end} + after_ <= watermark_;
+    return end && Int128{*end} + after_ + (session_ ? 1 : 0) <= watermark_;
   }
   // Counts a row that came too late (where they are counted).
   [[nodiscard]] Status count_late(std::uint64_t rows);
@@ -53,6 +54,7 @@ class WindowExpiry {
   const WindowKey key_;
   const std::int64_t after_;
   const bool counts_late_;
+  const bool session_;
   std::int64_t watermark_ = INT64_MIN;
   std::string scratch_;
 };

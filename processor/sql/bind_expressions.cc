@@ -168,6 +168,40 @@ Expected<ExpressionPtr> ExpressionBinder::bind_column(const Node& node) {
   return std::unexpected(std::move(found).error());
 }
 
+namespace {
+
+bool is_comparison(std::string_view function) {
+  for (const std::string_view one : {"=", "<>", "<", "<=", ">", ">=", "is distinct from", "is not distinct from"})
+    if (function == one) return true;
+  return false;
+}
+
+// 19.99 or -19.99 as a literal, without an exponent: the NUMERIC that is written; null for anything else.
+Expected<ExpressionPtr> decimal_of(const Node& node) {
+  const bool negated = node.kind == NodeKind::kCall && node.function == "negate" && node.arguments.size() == 1;
+  const Node& literal = negated ? *node.arguments[0] : node;
+  if (literal.kind != NodeKind::kLiteral || literal.literal.is_null() || literal.literal.type().id != TypeId::kDouble)
+    return ExpressionPtr{};
+  const std::string_view text = literal.source;
+  const std::size_t point = text.find('.');
+  if (point == std::string_view::npos || text.find_first_not_of("0123456789.") != std::string_view::npos || text.size() > 38)
+    return ExpressionPtr{};
+  const Type type{TypeId::kNumeric, 38, static_cast<std::uint8_t>(text.size() - point - 1)};
+  return make_cast(make_constant(Value::text((negated ? "-" : "") + std::string(text))), type);
+}
+
+}  // namespace
+
+// A decimal literal is DOUBLE, and 19.99 as a DOUBLE equals no NUMERIC: compared with one, it is what is written.
+Status ExpressionBinder::take_decimals_as_written(const std::vector<NodePtr>& nodes, std::vector<ExpressionPtr>& bound) {
+  if (std::ranges::none_of(bound, [](const ExpressionPtr& e) { return e->type.id == TypeId::kNumeric; })) return {};
+  for (std::size_t i = 0; i < bound.size() && i < nodes.size(); ++i) {
+    KAPPA_TRY(ExpressionPtr decimal, decimal_of(*nodes[i]));
+    if (decimal && !decimal->constant.is_null()) bound[i] = std::move(decimal);
+  }
+  return {};
+}
+
 Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
   if (node.named_call) {
     if (is_rank_name(node.function)) return bind_rank(node);
@@ -190,7 +224,8 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
                                           "proctime", "random", "rand", "gen_random_uuid", "uuid"}) {
       if (node.function == banned) return bind_clock(node);
     }
-    if (node.distinct || node.filter || node.star || !node.order_by.empty()) {
+    const bool known = find_function(node.function) != nullptr;
+    if (known && (node.distinct || node.filter || node.star || !node.order_by.empty())) {
       return fail_at(node.place, ErrorCode::kInvalid, 2005, node.function + " is not an aggregate",
                      "*, DISTINCT and FILTER belong to aggregates");
     }
@@ -227,6 +262,9 @@ Expected<ExpressionPtr> ExpressionBinder::bind_call(const Node& node) {
   }
   const std::size_t before = context_.nodes;
   KAPPA_TRY(std::vector<ExpressionPtr> arguments, bind_all(node.arguments));
+  if (node.function == "in" || is_comparison(node.function)) {
+    KAPPA_CHECK_OK(take_decimals_as_written(node.arguments, arguments));
+  }
   if (node.function == "in") return bind_in(node, std::move(arguments), context_.nodes - before);
   // Text made of anything: concat and || take every type, as long as one side of || is text.
   if (function->name == "concat" || function->name == "concat_ws" || function->name == "||") {
@@ -306,7 +344,9 @@ Expected<ExpressionPtr> ExpressionBinder::bind_case(const Node& node) {
     ExpressionPtr condition;
     if (operand) {
       KAPPA_TRY(ExpressionPtr value, bind(when));
-      KAPPA_TRY(condition, placed(make_call("=", {operand, std::move(value)}), when->place));
+      std::vector<ExpressionPtr> both{operand, std::move(value)};
+      KAPPA_CHECK_OK(take_decimals_as_written({node.operand, when}, both));
+      KAPPA_TRY(condition, placed(make_call("=", std::move(both)), when->place));
     } else {
       KAPPA_TRY(condition, bind(when));
       auto boolean = coerce(std::move(condition), kBooleanType);

@@ -83,6 +83,7 @@ class ExpressionBinder {
   [[nodiscard]] Expected<ExpressionPtr> bind_call(const Node& node);
   [[nodiscard]] Expected<ExpressionPtr> bind_case(const Node& node);
   [[nodiscard]] Expected<ExpressionPtr> bind_cast(const Node& node);
+  [[nodiscard]] Status take_decimals_as_written(const std::vector<NodePtr>& nodes, std::vector<ExpressionPtr>& bound);
   [[nodiscard]] Expected<ExpressionPtr> bind_in(const Node& node, std::vector<ExpressionPtr> arguments,
                                                 std::size_t size);
   [[nodiscard]] Expected<ExpressionPtr> bind_aggregate(const Node& node);

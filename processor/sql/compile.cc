@@ -17,7 +17,7 @@ std::string explain_kept(const std::string& what, const ViewPlan& plan) {
   for (const std::size_t column : plan.key_columns) key += (key.empty() ? "" : ", ") + plan.root->output[column].name;
   std::string text = what + ": ";
   text += plan.single_row ? "one row" : "key " + key;
-  return text + "\n" + explain_replay(plan) + explain(*plan.root);
+  return text + "\n" + explain_replay(plan) + explain(*plan.root, plan.emit == ViewPlan::Emit::kNone);
 }
 
 struct Binder {

@@ -65,12 +65,16 @@ std::string aggregate_text(const Plan& plan, bool ends) {
   Names aggregates;
   bool distinct = false;
   Names kept;  // What some kinds of aggregates keep, each kind once.
+  bool grows = false;
+  const bool rows_stay = properties_of(*plan.input).append_only;
   for (const Aggregate& aggregate : plan.aggregates) {
     aggregates.push_back(sql::to_string(aggregate, input));
     distinct = distinct || aggregate.distinct;
     const AggregateKind* const kind = find_aggregate(aggregate.function);
-    if (kind == nullptr || kind->keeps.empty()) continue;
-    if (std::ranges::find(kept, kind->keeps) == kept.end()) kept.emplace_back(kind->keeps);
+    const std::string_view keeps = kind == nullptr ? "" : rows_stay ? kind->keeps.rows_stay : kind->keeps.rows_go;
+    if (keeps.empty() || std::ranges::find(kept, keeps) != kept.end()) continue;
+    kept.emplace_back(keeps);
+    grows = true;
   }
   std::string text = "aggregate: ";
   text += keys.empty() ? "one row" : "group by " + join(keys);
@@ -80,7 +84,7 @@ std::string aggregate_text(const Plan& plan, bool ends) {
     text += std::string("; state: per pane, ") + (grid.size() % grid.slide() == 0 ? "one" : "two") + " every " +
             span_text(grid.slide()) + ", one row a group and pane that has rows, merged into windows; grows with their number";
   } else {
-    text += keys.empty() ? "; state: one row, does not grow"
+    text += keys.empty() ? (grows || distinct ? "; state: one row" : "; state: one row, does not grow")
                          : "; state: one row a group, grows with the number of groups";
   }
   if (distinct) text += "; one entry a distinct value and group, grows with the number of distinct values";
@@ -244,9 +248,9 @@ std::string explain_replay(const ViewPlan& plan) {
   return "replay: decoded in parallel, applied in the order of the log" + (why.empty() ? "" : ", which counts: " + why) + "\n";
 }
 
-std::string explain(const Plan& plan) {
+std::string explain(const Plan& plan, bool read) {
   std::string text;
-  explain_node(plan, true, {}, text);
+  explain_node(plan, read, {}, text);
   return text;
 }
 

@@ -196,7 +196,8 @@ struct ViewPlan {
 };
 
 // Multi-line EXPLAIN text of a plan: operators, columns decoded, state kept and whether it grows.
-[[nodiscard]] std::string explain(const Plan& plan);
+// `read`: its rows are read from what its operators keep; a derived stream's are not.
+[[nodiscard]] std::string explain(const Plan& plan, bool read = true);
 // One line: how the view is built from the log, and why the order of the log counts, if it does.
 [[nodiscard]] std::string explain_replay(const ViewPlan& plan);
 

@@ -151,6 +151,23 @@ Expected<Relation> Planner::table(const TableRef& table) {
   return relation;
 }
 
+namespace {
+
+// Two tables of one name: a column of it would be that of whichever comes first.
+Status check_names_differ(const Relation& left, const Relation& right, const TableRef& table) {
+  for (const ScopeColumn& column : right.scope.columns) {
+    if (column.qualifier.empty()) continue;
+    const bool taken = std::ranges::find(left.scope.columns, column.qualifier, &ScopeColumn::qualifier) !=
+                       left.scope.columns.end();
+    if (!taken) continue;
+    return fail_at(table.alias ? table.alias->place : table.name.place, ErrorCode::kExists, 2007,
+                   "\"" + column.qualifier + "\" is in FROM twice", "give one of them another name with AS");
+  }
+  return {};
+}
+
+}  // namespace
+
 Expected<Relation> Planner::from(const Query& query) {
   if (!query.from) {
     if (context_.in_view) {
@@ -172,6 +189,7 @@ Expected<Relation> Planner::from(const Query& query) {
     auto looked_up = table(join.table);
     as_it_was_ = outside;
     KAPPA_TRY(Relation right, std::move(looked_up));
+    KAPPA_CHECK_OK(check_names_differ(left, right, join.table));
     KAPPA_TRY(left, joined(std::move(left), std::move(right), join));
   }
   return left;

@@ -15,24 +15,6 @@ bool joins_as_of_offset(const Plan& plan) {
   return plan.kind == PlanKind::kJoin && plan.join.match == Join::Match::kAsOfOffset;
 }
 
-// Whether rows of an event leave before the next event is looked at, with nothing kept in between.
-bool stateless(const Plan& plan) {
-  switch (plan.kind) {
-    case PlanKind::kStreamScan: return true;
-    case PlanKind::kFilter:
-    case PlanKind::kProject: return stateless(*plan.input);
-    case PlanKind::kWindow: return plan.window.kind == Window::Kind::kHop && stateless(*plan.input);
-    case PlanKind::kUnion:  // The inputs of a chunk come one after the other.
-    case PlanKind::kViewScan:
-    case PlanKind::kAggregate:
-    case PlanKind::kSort:
-    case PlanKind::kValues:
-    case PlanKind::kJoin:
-    case PlanKind::kTopK: return false;
-  }
-  return false;
-}
-
 void collect(const Plan& plan, std::vector<const Plan*>& scans) {
   if (!plan.input) scans.push_back(&plan);
   if (plan.input) collect(*plan.input, scans);
@@ -168,6 +150,23 @@ PlanProperties properties_of(const Plan& plan, PlanSetting setting) {
   return {false, false};
 }
 
+bool is_stateless(const Plan& plan) {
+  switch (plan.kind) {
+    case PlanKind::kStreamScan: return true;
+    case PlanKind::kFilter:
+    case PlanKind::kProject: return is_stateless(*plan.input);
+    case PlanKind::kWindow: return plan.window.kind == Window::Kind::kHop && is_stateless(*plan.input);
+    case PlanKind::kUnion:  // The inputs of a chunk come one after the other.
+    case PlanKind::kViewScan:
+    case PlanKind::kAggregate:
+    case PlanKind::kSort:
+    case PlanKind::kValues:
+    case PlanKind::kJoin:
+    case PlanKind::kTopK: return false;
+  }
+  return false;
+}
+
 std::vector<const Plan*> scans_of(const Plan& plan) {
   std::vector<const Plan*> scans;
   collect(plan, scans);
@@ -175,7 +174,7 @@ std::vector<const Plan*> scans_of(const Plan& plan) {
 }
 
 Granularity granularity_of(const ViewPlan& plan) {
-  if (plan.emit == ViewPlan::Emit::kChanges && !stateless(*plan.root)) return Granularity::kEvent;
+  if (plan.emit == ViewPlan::Emit::kChanges && !is_stateless(*plan.root)) return Granularity::kEvent;
   if (plan.emit == ViewPlan::Emit::kOnWindowClose) {
     return has(*plan.root, joins_as_of_offset) ? Granularity::kEvent : Granularity::kWindowClose;
   }

@@ -23,6 +23,10 @@ struct PlanSetting {
 [[nodiscard]] PlanProperties properties_of(const Plan& plan, PlanSetting setting = {});
 
 // Whether the plan never has two rows at rest for which all of the expressions (over its output) are equal.
+// Whether rows of an event leave before the next event is looked at, with nothing kept in between: filters,
+// projections and hopping windows over one stream.
+[[nodiscard]] bool is_stateless(const Plan& plan);
+
 [[nodiscard]] bool is_unique_on(const Plan& plan, const std::vector<ExpressionPtr>& expressions);
 
 // The scans (kStreamScan, kViewScan, kValues) of a plan, left to right, each occurrence once: the order of

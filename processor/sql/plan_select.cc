@@ -437,7 +437,10 @@ Expected<Relation> Planner::united(Relation first, const Query& query) {
     std::vector<ExpressionPtr> left;
     std::vector<ExpressionPtr> right;
     for (std::size_t i = 0; i < names.size(); ++i) {
-      const ExpressionPtr pair[] = {result.scope.columns[i].expression, other.scope.columns[i].expression};
+      // A NULL takes the type of the other side.
+      ExpressionPtr pair[] = {result.scope.columns[i].expression, other.scope.columns[i].expression};
+      for (ExpressionPtr& e : pair)
+        if (e->kind == ExpressionKind::kConstant && e->constant.is_null()) e = make_constant(Value());
       auto type = common_type(pair);
       if (!type) {
         return fail_at(member.place, ErrorCode::kInvalid, 2002,
@@ -447,8 +450,8 @@ Expected<Relation> Planner::united(Relation first, const Query& query) {
       }
       KAPPA_TRY(ExpressionPtr one, coerce(pair[0], *type));
       KAPPA_TRY(ExpressionPtr two, coerce(pair[1], *type));
-      left.push_back(std::move(one));
-      right.push_back(std::move(two));
+      left.push_back(typed(one));
+      right.push_back(typed(two));
     }
     auto plan = make_node(PlanKind::kUnion, projected(filtered(result.base, result.predicate), left, names));
     plan->right = projected(filtered(other.base, other.predicate), right, names);

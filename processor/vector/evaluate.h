@@ -53,4 +53,10 @@ class ExpressionEvaluator {
 // The value of an expression without columns.
 [[nodiscard]] Value evaluate_constant(const ExpressionPtr& expression);
 
+[[nodiscard]] inline std::uint64_t failures_of(const std::vector<ExpressionEvaluator>& evaluators) {
+  std::uint64_t failures = 0;
+  for (const ExpressionEvaluator& one : evaluators) failures += one.failures();
+  return failures;
+}
+
 }  // namespace kappa::processor

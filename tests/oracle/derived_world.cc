@@ -240,14 +240,14 @@ class DerivedWorld {
     }
   }
 
-  // Events hold times as RFC 3339, which has the years 1 to 9999.
+  // The text of an event's time has no year 0.
   static void present_events(std::vector<Cells>& rows, const std::vector<Column>& columns) {
     present(rows, columns);
     for (std::size_t i = 0; i < columns.size(); ++i) {
       if (columns[i].kind != Kind::kTime) continue;
       for (Cells& row : rows) {
         const auto* time = std::get_if<std::int64_t>(&row[i]);
-        if (time != nullptr && (*time < -62'135'596'800'000'000 || *time >= 253'402'300'800'000'000)) row[i] = {};
+        if (time != nullptr && *time >= -62'167'219'200'000'000 && *time < -62'135'596'800'000'000) row[i] = {};
       }
     }
   }

@@ -54,6 +54,9 @@ BUGS = [
         ("processor/operators/hop.cc",
          "for (; start > Int128{time} - size_ && status; start -= slide_) {",
          "for (; start >= Int128{time} - size_ && status; start -= slide_) {")]),
+    ("pane_before_1970", "panes of hopping windows round toward zero", [
+        ("processor/sql/panes.cc", "return time - (time % slide_ + slide_) % slide_;",
+         "return time - time % slide_;")]),
     ("window_before_1970", "hopping windows round toward zero", [
         ("processor/operators/hop.cc", " - (time % slide_ < 0 ? slide_ : 0);", ";")]),
     ("like_by_bytes", "_ of LIKE is one byte", [

@@ -199,12 +199,24 @@ TEST(ValueText, PrintedTimestampsReadBack) {
   }
 }
 
+TEST(ValueText, TimestampsAtTheEndsOfTimeReadAsTheyPrint) {
+  for (const std::int64_t micros : {INT64_MIN, INT64_MIN + 1, std::int64_t{-62'167'219'200'000'001}, std::int64_t{253'402'300'800'000'000},
+                                    std::int64_t{1'704'139'200'000'000'000}, INT64_MAX}) {
+    for (const bool zone_required : {false, true}) EXPECT_EQ(parse_timestamp(format_timestamp(micros), zone_required), micros);
+  }
+  EXPECT_EQ(parse_timestamp("+294247-01-10T04:00:55Z", true), std::nullopt);  // Past the last one.
+  EXPECT_EQ(parse_timestamp("+10000-02-30T00:00:00Z", true), std::nullopt);
+}
+
 TEST(ValueText, IntervalsReadAndPrint) {
   EXPECT_EQ(parse_interval("1 minute"), 60'000'000);
   EXPECT_EQ(parse_interval("1 day 02:03:04.5"), 86'400'000'000 + 7'384'500'000);
   EXPECT_EQ(parse_interval("1.5 hours"), 5'400'000'000);
   EXPECT_EQ(parse_interval("-2 days"), -172'800'000'000);
   EXPECT_EQ(parse_interval("250ms"), 250'000);
+  // A sign counts for its number alone, as in PostgreSQL.
+  EXPECT_EQ(parse_interval("-1 day 04:00:00"), -72'000'000'000);
+  EXPECT_EQ(parse_interval("-1 days -04:00:00"), -100'800'000'000);
   EXPECT_EQ(parse_interval("1 hour 30 minutes"), 5'400'000'000);
   for (const char* bad :
        {"", " ", "1", "minute", "1 month", "1 year", "x 1", "1 minute x", "999999999999999999 days"}) {
@@ -218,6 +230,7 @@ TEST(ValueText, IntervalsReadAndPrint) {
   }
   EXPECT_EQ(format_interval(0), "00:00:00");
   EXPECT_EQ(format_interval(-90'000'000), "-00:01:30");
+  EXPECT_EQ(format_interval(-100'800'000'000), "-1 days -04:00:00");
 }
 
 TEST(ValueText, NumericKeepsEveryDigit) {

@@ -54,27 +54,24 @@ std::optional<Type> double_of_number(Type argument) {
   return std::nullopt;
 }
 
-constexpr std::string_view kExtremeKeeps =
-    "min and max: one value a group over append-only input, every value where rows are taken back";
-constexpr std::string_view kChoiceKeeps =
-    "first, last, arg_min and arg_max: one row a group over append-only input, every row where rows are "
-    "taken back";
-constexpr std::string_view kPercentileKeeps =
-    "percentiles: one entry a distinct value and group, grows with the number of distinct values";
-
-constexpr std::string_view kListKeeps =
-    "string_agg and array_agg: up to 64 KiB a group, and every row where rows are taken back";
+constexpr Keeps kExtremeKeeps{"", "min and max: every value, grows with the number of distinct values"};
+constexpr Keeps kChoiceKeeps{"", "first, last, arg_min and arg_max: every row, grows with the rows"};
+constexpr Keeps kPercentileKeeps{
+    "percentiles: one entry a distinct value and group, grows with the number of distinct values",
+    "percentiles: one entry a distinct value and group, grows with the number of distinct values"};
+constexpr Keeps kListKeeps{"string_agg and array_agg: up to 64 KiB a group",
+                           "string_agg and array_agg: every row, grows with the rows"};
 
 constexpr std::array kAggregates{
-    AggregateKind{"count", make_count, bigint_of_any, Form::kValue, Distinct::kAround, "", ""},
-    AggregateKind{"sum", make_sum, sum_of, Form::kValue, Distinct::kAround, "", ""},
-    AggregateKind{"avg", make_average, double_of_number, Form::kValue, Distinct::kAround, "", ""},
+    AggregateKind{"count", make_count, bigint_of_any, Form::kValue, Distinct::kAround, "", {}},
+    AggregateKind{"sum", make_sum, sum_of, Form::kValue, Distinct::kAround, "", {}},
+    AggregateKind{"avg", make_average, double_of_number, Form::kValue, Distinct::kAround, "", {}},
     AggregateKind{"min", make_extremum, same_if_ordered, Form::kValue, Distinct::kSame, "", kExtremeKeeps},
     AggregateKind{"max", make_extremum, same_if_ordered, Form::kValue, Distinct::kSame, "", kExtremeKeeps},
-    AggregateKind{"var_samp", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", ""},
-    AggregateKind{"var_pop", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", ""},
-    AggregateKind{"stddev_samp", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", ""},
-    AggregateKind{"stddev_pop", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", ""},
+    AggregateKind{"var_samp", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", {}},
+    AggregateKind{"var_pop", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", {}},
+    AggregateKind{"stddev_samp", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", {}},
+    AggregateKind{"stddev_pop", make_variance, double_of_number, Form::kValue, Distinct::kAround, "", {}},
     AggregateKind{"first", make_choice, same, Form::kOrdered, Distinct::kSame, "", kChoiceKeeps},
     AggregateKind{"last", make_choice, same, Form::kOrdered, Distinct::kSame, "", kChoiceKeeps},
     AggregateKind{"arg_min", make_choice, same, Form::kLeastBy, Distinct::kSame, "", kChoiceKeeps},
@@ -83,16 +80,17 @@ constexpr std::array kAggregates{
                   "", kPercentileKeeps},
     AggregateKind{"percentile_cont", make_percentile, double_of_number, Form::kWithinGroup,
                   Distinct::kRefused, "", kPercentileKeeps},
-    AggregateKind{"bool_and", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
-    AggregateKind{"bool_or", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", ""},
+    AggregateKind{"bool_and", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", {}},
+    AggregateKind{"bool_or", make_boolean, boolean_of_boolean, Form::kValue, Distinct::kSame, "", {}},
     AggregateKind{"string_agg", make_list, text_of_text, Form::kWithDelimiter, Distinct::kOwn, "",
                   kListKeeps},
     AggregateKind{"array_agg", make_list, json_of_any, Form::kOrdered, Distinct::kOwn, "", kListKeeps},
     AggregateKind{"approx_count_distinct", make_approx_count_distinct, bigint_if_ordered, Form::kValue,
-                  Distinct::kSame, "count(DISTINCT x) can", "approx_count_distinct: at most 12 KiB a group"},
+                  Distinct::kSame, "count(DISTINCT x) can", {"approx_count_distinct: at most 12 KiB a group", {}}},
     AggregateKind{"approx_quantile", make_approx_quantile, double_of_number, Form::kWithFraction,
                   Distinct::kRefused, "",
-                  "approx_quantile: 12 bytes for each bucket of values within 1.6 percent"},
+                  {"approx_quantile: 12 bytes for each bucket of values within 1.6 percent",
+                   "approx_quantile: 12 bytes for each bucket of values within 1.6 percent"}},
 };
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kAliases{{

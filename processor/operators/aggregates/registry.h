@@ -12,6 +12,12 @@
 
 namespace kappa::processor {
 
+// What an aggregate keeps if that is not of a fixed size, for EXPLAIN.
+struct Keeps {
+  std::string_view rows_stay;  // Over input that takes nothing back.
+  std::string_view rows_go;
+};
+
 struct AggregateKind {
   std::string_view name;  // Aggregate::function of a plan.
   AggregateFactory make = nullptr;
@@ -33,8 +39,7 @@ struct AggregateKind {
   Distinct distinct = Distinct::kAround;
   // Cannot take rows back: the error says what to write instead; empty: it can.
   std::string_view instead_of_taking_back;
-  // What it keeps if that is not of a fixed size, for EXPLAIN.
-  std::string_view keeps;
+  Keeps keeps;
 };
 
 // nullptr if there is none. Takes the aliases of the language too.

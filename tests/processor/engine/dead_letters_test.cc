@@ -85,7 +85,7 @@ TEST_F(DeadLetters, AnEventWithAWrongValueIsSetAsideWithReasonAndBytes) {
   EXPECT_EQ(stream("strict").dead_letters, 5U);
   EXPECT_EQ(stream("strict").poison, 2U);
   EXPECT_EQ(stream("lenient").dead_letters, std::nullopt);
-  EXPECT_EQ(lines("SHOW STREAMS"), (Lines{"lenient|hits|3|page: 1|2|NULL", "strict|hits|3|page: 1|2|5"}));
+  EXPECT_EQ(lines("SHOW STREAMS"), (Lines{"lenient|hits|3|page: 1|2|NULL|NULL", "strict|hits|3|page: 1|2|5|NULL"}));
 }
 
 TEST_F(DeadLetters, WhereDecidesWhoseEventItIs) {

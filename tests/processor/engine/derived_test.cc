@@ -150,6 +150,8 @@ TEST_F(Derived, AFullLogMakesItWaitAndNothingIsLost) {
   append("auth", events, 50);
   const Offset end = log_->durable_end();
   room.free = 999'999;
+  // The log looks how much room there is now and then.
+  until([&] { return !kappa::test::append_events(*log_, "filler", {"{}"}, 1); });
   open_engine();
   until([&] { return status("changes").state == "full" && status("passed").state == "full"; });
   EXPECT_NE(status("changes").error.find("K3004"), std::string::npos) << status("changes").error;
@@ -225,6 +227,38 @@ TEST_F(Derived, AProducerThatTheLogForgotWritesNothingTwice) {
     numbers.push_back(line.substr(line.rfind('/') + 1));
   }
   EXPECT_EQ(numbers, (Lines{"0", "1", "2", "3", "4"}));
+}
+
+// An event exactly the gap behind a session belongs to it: at a watermark of that time the session is still open.
+TEST_F(Derived, ASessionIsOpenUntilTheWatermarkIsPastItsEnd) {
+  run("CREATE STREAM e (ts TIMESTAMP, k TEXT) WITH (event_time = 'ts')");
+  run("CREATE STREAM sessions AS SELECT k, window_start, window_end, count(*) AS c FROM e "
+      "GROUP BY k, SESSION(ts, INTERVAL '2 seconds') EMIT ON WINDOW CLOSE");
+  append("e", {R"({"ts":0,"k":"a"})", R"({"ts":2000,"k":"b"})", R"({"ts":2000,"k":"a"})", R"({"ts":9000,"k":"c"})"}, 1);
+  EXPECT_EQ(lines("SELECT k, c FROM sessions ORDER BY k"), (Lines{"a|2", "b|1"}));
+  // What comes for a session that was closed is counted and shown.
+  append("e", {R"({"ts":1,"k":"a"})"});
+  EXPECT_EQ(lines("SELECT k, c FROM sessions ORDER BY k"), (Lines{"a|2", "b|1"}));
+  until([&] { return lines("SHOW STREAMS").back() == "sessions|sessions|4||0|NULL|1"; });
+}
+
+TEST_F(Derived, IntervalsAndTimesComeBackAsTheyWere) {
+  run("CREATE STREAM e (ts TIMESTAMP, k TEXT) WITH (event_time = 'ts')");
+  run("CREATE STREAM ages AS SELECT k, ts, ts - TIMESTAMP '2024-01-03' AS age FROM e");
+  append("e", {R"({"ts":"2024-01-01T20:00:00Z","k":"a"})", R"({"ts":1704139200000000,"k":"micros"})", R"({"ts":-99999999999999,"k":"old"})"});
+  EXPECT_EQ(lines("SELECT k, ts, age FROM ages ORDER BY k"), lines("SELECT k, ts, ts - TIMESTAMP '2024-01-03' AS age FROM e ORDER BY k"));
+}
+
+TEST_F(Derived, TimesAtBothEndsOfWhatCanBeAreWritten) {
+  run("CREATE STREAM far (id BIGINT, ts TIMESTAMP) WITH (event_time = 'ts')");
+  run("CREATE STREAM windows AS SELECT id, window_start, count(*) AS n FROM far GROUP BY id, TUMBLE(ts, INTERVAL '1 second') "
+      "EMIT CHANGES");
+  // Epoch milliseconds.
+  append("far", {R"({"id":1,"ts":9223372036854000})", R"({"id":2,"ts":-9223372036854000})", R"({"id":3,"ts":9223372036854000})"});
+  settle();
+  EXPECT_EQ(status("windows").state, "live") << status("windows").error;
+  EXPECT_EQ(lines("SELECT id, n FROM windows ORDER BY id"), (Lines{"1|1", "2|1", "3|1"}));
+  EXPECT_EQ(written("windows").size(), 3U);
 }
 
 TEST_F(Derived, ADroppedStreamLeavesItsEventsAndItsTopicIsNotTakenAgain) {

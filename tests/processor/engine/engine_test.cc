@@ -257,12 +257,46 @@ TEST_F(EngineTest, PoisonIsCountedAndSkipped) {
   EXPECT_EQ(lines("SELECT count(*) AS n FROM hits"), Lines{"2"});
 }
 
+TEST_F(EngineTest, ADecimalLiteralBesideANumericIsWhatIsWritten) {
+  run("CREATE STREAM o (id TEXT, price NUMERIC(10,2))");
+  append("o", {R"({"id":"a","price":0.10})", R"({"id":"b","price":19.99})", R"({"id":"c","price":1.1})", R"({"id":"d","price":-0.3})"});
+  EXPECT_EQ(lines("SELECT id FROM o WHERE price = 19.99"), Lines{"b"});
+  EXPECT_EQ(lines("SELECT id FROM o WHERE price < 0.10 ORDER BY id"), Lines{"d"});
+  EXPECT_EQ(lines("SELECT id FROM o WHERE price IN (0.1, 1.1, 7.123) ORDER BY id"), (Lines{"a", "c"}));
+  EXPECT_EQ(lines("SELECT id FROM o WHERE price BETWEEN 0.1 AND 1.1 ORDER BY id"), (Lines{"a", "c"}));
+  EXPECT_EQ(lines("SELECT id FROM o WHERE price = -0.30"), Lines{"d"});
+  EXPECT_EQ(lines("SELECT CASE price WHEN 1.1 THEN 'x' ELSE 'y' END AS c FROM o WHERE id = 'c'"), Lines{"x"});
+}
+
+TEST_F(EngineTest, ANullInAUnionTakesTheTypeOfTheOtherSide) {
+  run(kHits);
+  append("hits", {R"({"page":"a","ts":5})"});
+  EXPECT_EQ(lines("SELECT ts FROM hits UNION ALL SELECT NULL FROM hits"), (Lines{"1970-01-01T00:00:00.005Z", "NULL"}));
+  EXPECT_EQ(lines("SELECT NULL AS n FROM hits UNION ALL SELECT NULL FROM hits"), (Lines{"NULL", "NULL"}));
+}
+
+TEST_F(EngineTest, WhatExpressionsCannotComputeIsCountedOnceAnEvent) {
+  run("CREATE STREAM c (a BIGINT, b TEXT)");
+  run("CREATE VIEW av AS SELECT _offset AS o, 1 / a AS z, a + 1 AS y, b::BIGINT AS x FROM c");
+  run("CREATE VIEW sums AS SELECT b, sum(a % 0) AS s FROM c WHERE a + 1 > 0 OR TRUE GROUP BY b");
+  append("c", {R"({"a":1,"b":"x"})", R"({"a":9223372036854775807,"b":"12"})", R"({"a":0,"b":"7"})"}, 1);
+  EXPECT_EQ(lines("SELECT z, y, x FROM av ORDER BY o"), (Lines{"1|2|NULL", "0|NULL|12", "NULL|1|7"}));
+  EXPECT_EQ(status("av").expression_failures, 3U);
+  static_cast<void>(lines("SELECT * FROM sums"));
+  EXPECT_EQ(status("sums").expression_failures, 4U);  // a % 0 of three events, a + 1 of one.
+  restart();
+  EXPECT_EQ(status("av").expression_failures, 3U);
+  append("c", {R"({"a":0,"b":"z"})"});
+  static_cast<void>(lines("SELECT * FROM av"));
+  EXPECT_EQ(status("av").expression_failures, 5U);
+}
+
 TEST_F(EngineTest, ConversionFailuresAreCountedByColumn) {
   run(kHits);
   run(kByPage);
   append("hits", {R"({"page":1,"ms":"x","ts":5})", R"({"page":"/a","ms":3.5})", R"({"page":null,"ms":4,"ts":"no"})"}, 1);
   EXPECT_EQ(lines("SELECT page, n, total FROM by_page ORDER BY page"), (Lines{"/a|1|NULL", "NULL|2|4"}));
-  const Lines expected{"hits|hits|4|ms: 2, page: 1, ts: 1|0|NULL"};
+  const Lines expected{"hits|hits|4|ms: 2, page: 1, ts: 1|0|NULL|NULL"};
   EXPECT_EQ(lines("SHOW STREAMS"), expected);
   EXPECT_EQ(status("by_page").conversion_failures, 4U);
   restart();

@@ -46,7 +46,13 @@ TEST_F(Refused, JoinsThatGrowWithTheProduct) {
   refused("CREATE VIEW v AS SELECT a.page FROM hits a FULL JOIN hits b ON a.page = b.page", 2005, "FULL JOIN", "UNION ALL", 44);
 }
 
+TEST_F(Refused, TwoTablesOfOneName) {
+  refused("SELECT hits.page FROM hits JOIN hits ON hits.page = hits.page", 2007, "in FROM twice", "AS", 33);
+  refused("SELECT a.page FROM hits a JOIN (SELECT page FROM hits) a ON a.page = a.page", 2007, "\"a\"", "AS", 56);
+}
+
 TEST_F(Refused, UnknownFunctionsAndWrongTypes) {
+  refused("SELECT cuont(*) FROM hits", 2004, "cuont", "count", 8);
   refused("SELECT lenght(page) FROM hits", 2004, "lenght", "length", 8);
   refused("SELECT sum(page) FROM hits", 2002, "sum", "", 12);
   refused("SELECT page FROM hits WHERE ms", 2002, "BOOLEAN", "", 29);
