@@ -244,11 +244,13 @@ void integer_average(sqlite3_context* c) {
 struct RealSum {
   ExactSum sum;
   std::int64_t count = 0;
+  long double wide = 0;  // For the average of a sum that no double holds.
 };
 void real_step(sqlite3_context* c, int, Values v) {
   if (is_null(v[0])) return;
   RealSum& state = *state_of<RealSum>(c, true);
   state.sum.add(sqlite3_value_double(v[0]));
+  state.wide += sqlite3_value_double(v[0]);
   ++state.count;
 }
 void real_sum(sqlite3_context* c) {
@@ -260,7 +262,8 @@ void real_sum(sqlite3_context* c) {
 void real_average(sqlite3_context* c) {
   finish<RealSum>(c, [&](RealSum& state) {
     const double sum = state.sum.rounded();
-    if (std::isfinite(sum)) sqlite3_result_double(c, sum / static_cast<double>(state.count));
+    const auto count = static_cast<double>(state.count);
+    sqlite3_result_double(c, std::isfinite(sum) ? sum / count : static_cast<double>(state.wide / count));
   });
 }
 

@@ -151,7 +151,8 @@ TEST_F(Derived, AFullLogMakesItWaitAndNothingIsLost) {
   const Offset end = log_->durable_end();
   room.free = 999'999;
   // The log looks how much room there is now and then.
-  until([&] { return !kappa::test::append_events(*log_, "filler", {"{}"}, 1); });
+  const std::vector<std::string> filler{"{}"};
+  until([&] { return !kappa::test::append_events(*log_, "filler", filler, 1); });
   open_engine();
   until([&] { return status("changes").state == "full" && status("passed").state == "full"; });
   EXPECT_NE(status("changes").error.find("K3004"), std::string::npos) << status("changes").error;
