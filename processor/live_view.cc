@@ -491,7 +491,8 @@ Expected<bool> LiveView::freeze(log::Log& log) {
   store_->begin_publish();
   store_->end_publish(progress_);
   if (!store_->freeze()) return false;
-  over_budget_.store(false, std::memory_order_relaxed);
+  // What is frozen counts until it is committed.
+  over_budget_.store(options_.memory->wait_now(store_->uncommitted_bytes()), std::memory_order_relaxed);
   state_changed_ = false;
   offset_changed_ = false;
   last_freeze_ = Clock::now();
