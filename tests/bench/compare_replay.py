@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Goal: how fast the durable log becomes a view, beside DuckDB's read_json over the same events as a file.
 
-Method: N events of 200 bytes in a file and, appended in batches
-of 4,000, in the log of a data directory; both in the page cache. In a round every contender builds each query's answer
+Method: the same events in a file and in the log of a data directory, which the caller has made; both in the page cache. In a round every contender builds each query's answer
 once, in an order that turns: Kappa (`kappa bench replay`: checksums, whole validation of every event, commit) with one
 thread, with two, and as two processes with one thread each at the same time; DuckDB with one and with two threads; and
 simdjson taking the two fields out of memory, the machine's limit. Ratios within a round; those of processor time
 an event say more than those of the clock while the machine does other work.
 
 Build first: cmake --preset release -D KAPPA_BENCHMARKS=ON && cmake --build --preset release
-  --file F.ndjson --data DIR   the events, and a data directory that has them in topic "ev" (else both are made)
+  --file F.ndjson --data DIR   the events, and a data directory that has them in topic "ev"; both are needed
   --duckdb DIR                 a directory with node_modules/@duckdb/node-api
 Scratch space: $KAPPA_SCRATCH, else the default for temporary files."""
 

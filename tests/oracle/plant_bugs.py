@@ -57,6 +57,8 @@ BUGS = [
     ("pane_before_1970", "panes of hopping windows round toward zero", [
         ("processor/sql/panes.cc", "return time - (time % slide_ + slide_) % slide_;",
          "return time - time % slide_;")]),
+    ("pane_bound", "a hopping window of panes has one pane too many", [
+        ("processor/sql/panes.cc", "return std::max(floor(time) + slide_,", "return std::max(floor(time),")]),
     ("window_before_1970", "hopping windows round toward zero", [
         ("processor/operators/hop.cc", " - (time % slide_ < 0 ? slide_ : 0);", ";")]),
     ("like_by_bytes", "_ of LIKE is one byte", [

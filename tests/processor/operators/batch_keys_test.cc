@@ -7,24 +7,16 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
-#include <iostream>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "processor/state/key_encoding.h"
+#include "tests/support/seed.h"
 
 namespace kappa::processor {
 namespace {
-
-std::uint64_t seed() {
-  const char* const given = std::getenv("KAPPA_SEED");
-  const std::uint64_t number = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::cout << "KAPPA_SEED=" << number << "\n";
-  return number;
-}
 
 class BatchKeysTest : public ::testing::Test {
  protected:
@@ -82,7 +74,7 @@ class BatchKeysTest : public ::testing::Test {
     return rows;
   }
 
-  std::mt19937_64 random_{seed()};
+  std::mt19937_64 random_{kappa::test::new_seed()};
   Arena arena_;
   BatchKeys keys_;
 };

@@ -3,12 +3,11 @@
 // Method: random keys come, and eviction holds the cache at a fixed number of bytes, for many turns of its hand.
 // Beside it a list of what must be there. Searches must stay as short as in an index from which nothing left.
 #include "processor/state/entry_cache.h"
+#include "tests/support/seed.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
-#include <iostream>
 #include <random>
 #include <string>
 #include <unordered_set>
@@ -16,13 +15,6 @@
 
 namespace kappa::processor {
 namespace {
-
-std::uint64_t seed() {
-  const char* const given = std::getenv("KAPPA_SEED");
-  const std::uint64_t number = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::cout << "KAPPA_SEED=" << number << "\n";
-  return number;
-}
 
 class EntryCacheTest : public ::testing::Test {
  protected:
@@ -52,7 +44,7 @@ class EntryCacheTest : public ::testing::Test {
     }
   }
 
-  std::mt19937_64 random_{seed()};
+  std::mt19937_64 random_{kappa::test::new_seed()};
   EntryCache cache_;
   std::unordered_set<std::string> present_;
 };
