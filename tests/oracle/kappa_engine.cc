@@ -132,6 +132,12 @@ Expected<std::vector<Row>> KappaEngine::scan(const processor::ScanRequest& reque
   return std::move(sink.all);
 }
 
+std::optional<std::uint64_t> KappaEngine::row_count(const std::string& view) const {
+  for (const processor::ViewStatus& status : engine_->views())
+    if (status.name == view) return status.rows;
+  return std::nullopt;
+}
+
 Expected<std::optional<std::vector<std::size_t>>> KappaEngine::key_columns(const std::string& view) {
   CollectRows sink;
   const std::atomic<bool> cancelled{false};

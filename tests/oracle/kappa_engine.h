@@ -54,6 +54,8 @@ class KappaEngine {
   // As `kappa get` and `kappa scan` read; the answer's rows as they came.
   [[nodiscard]] Expected<std::optional<Row>> get(std::string_view view, std::vector<Value> key);
   [[nodiscard]] Expected<std::vector<Row>> scan(const processor::ScanRequest& request);
+  // How many rows the status says that a view has; nullopt: there is no such view.
+  [[nodiscard]] std::optional<std::uint64_t> row_count(const std::string& view) const;
   // The indexes of a view's key columns, in key order; nullopt: one of them is not selected.
   [[nodiscard]] Expected<std::optional<std::vector<std::size_t>>> key_columns(const std::string& view);
   // Appends as one batch; the offset of the first.
