@@ -285,5 +285,31 @@ TEST_F(LiveViewTest, AUnionOfTwoTopicsHasTheEventsOfBoth) {
   expect_all(union_all(scan(0), scan(1)), {0, 1}, rows, random);
 }
 
+// The status is told of the memory where it is looked at, also between a freeze and the commit that fails.
+TEST_F(LiveViewTest, AViewWhoseCommitFindsNoSpaceIsFullUntilOneDoes) {
+  options_.state_bytes_max = std::uint64_t{128} << 10;
+  options_.memory_bytes = std::size_t{256} << 10;
+  std::filesystem::create_directories(options_.directory);
+  std::vector<std::string> values;
+  for (int i = 0; i < 5000; ++i) values.push_back(R"({"n":)" + std::to_string(i) + "}");
+  append("a", values);
+  const auto view = open_view(union_all(scan(0), scan(0)));
+  EventSource source(*log_, view->applied(), view->scans());
+  // All of it: more than the state takes, and more than a half of the memory.
+  while (view->applied() < log_->durable_end()) {
+    const auto moved = source.next(log_->durable_end());
+    ASSERT_TRUE(moved && *moved);
+    ASSERT_TRUE(view->apply(source, 0));
+  }
+  EXPECT_NE(view->status(*log_).state, "full") << "no commit has failed";
+  const auto frozen = view->freeze(*log_);
+  ASSERT_TRUE(frozen && *frozen);
+  EXPECT_NE(view->status(*log_).state, "full");
+  const Status committed = view->commit();
+  ASSERT_FALSE(committed);
+  EXPECT_EQ(committed.error().code, ErrorCode::kFull) << to_string(committed.error());
+  EXPECT_EQ(view->status(*log_).state, "full") << "nothing is applied meanwhile that would say so";
+}
+
 }  // namespace
 }  // namespace kappa::processor::test
