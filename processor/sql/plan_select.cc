@@ -426,6 +426,12 @@ Expected<Relation> Planner::united(Relation first, const Query& query) {
   Relation result = std::move(first);
   std::vector<std::string> names;
   for (const ScopeColumn& column : result.scope.columns) names.push_back(column.name);
+  const auto is_null = [](const Expression& e) {
+    return e.kind == ExpressionKind::kConstant && e.constant.is_null();
+  };
+  // Per column: no member so far gave anything but NULL, so the type is still open.
+  std::vector<bool> only_null;
+  for (const ScopeColumn& column : result.scope.columns) only_null.push_back(is_null(*column.expression));
   for (const Query::Union& member : query.unions) {
     KAPPA_TRY(Relation other, select(*member.query));
     KAPPA_CHECK_OK(check_rank(other));
@@ -437,10 +443,13 @@ Expected<Relation> Planner::united(Relation first, const Query& query) {
     std::vector<ExpressionPtr> left;
     std::vector<ExpressionPtr> right;
     for (std::size_t i = 0; i < names.size(); ++i) {
-      // A NULL takes the type of the other side.
+      // A NULL takes the type of the other side, and of two the one that has a type.
       ExpressionPtr pair[] = {result.scope.columns[i].expression, other.scope.columns[i].expression};
-      for (ExpressionPtr& e : pair)
-        if (e->kind == ExpressionKind::kConstant && e->constant.is_null()) e = make_constant(Value());
+      const bool null[] = {only_null[i], is_null(*pair[1])};
+      only_null[i] = null[0] && null[1];
+      for (std::size_t side = 0; side < 2; ++side) {
+        if (null[side] && (!only_null[i] || !common_type(pair))) pair[side] = make_constant(Value());
+      }
       auto type = common_type(pair);
       if (!type) {
         return fail_at(member.place, ErrorCode::kInvalid, 2002,

@@ -273,6 +273,13 @@ TEST_F(EngineTest, ANullInAUnionTakesTheTypeOfTheOtherSide) {
   append("hits", {R"({"page":"a","ts":5})"});
   EXPECT_EQ(lines("SELECT ts FROM hits UNION ALL SELECT NULL FROM hits"), (Lines{"1970-01-01T00:00:00.005Z", "NULL"}));
   EXPECT_EQ(lines("SELECT NULL AS n FROM hits UNION ALL SELECT NULL FROM hits"), (Lines{"NULL", "NULL"}));
+  // The type stays open until a member gives more than NULL, and a NULL with a type keeps it.
+  EXPECT_EQ(lines("SELECT length(CAST(NULL AS TEXT)) AS n FROM hits UNION SELECT CAST(NULL AS BIGINT) FROM hits "
+                  "UNION SELECT sign(-5) FROM hits ORDER BY n"),
+            (Lines{"-1", "NULL"}));
+  EXPECT_EQ(lines("SELECT NULL AS n FROM hits UNION SELECT NULL FROM hits UNION ALL SELECT ts FROM hits"),
+            (Lines{"1970-01-01T00:00:00.005Z", "NULL"}));
+  EXPECT_EQ(lines("SELECT CAST(NULL AS TEXT) AS n FROM hits UNION SELECT CAST(NULL AS BIGINT) FROM hits"), Lines{"NULL"});
 }
 
 TEST_F(EngineTest, WhatExpressionsCannotComputeIsCountedOnceAnEvent) {
