@@ -262,6 +262,7 @@ LoadedCatalog load_catalog(const std::vector<log::SystemRecord>& records) {
       if (!replacement) {
         problem(record, replacement.error());
       } else {
+        replacement->since = record.offset;
         replacements.emplace(*id, std::move(*replacement));
       }
     }

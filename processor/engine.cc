@@ -76,6 +76,7 @@ Status EngineImpl::start() {
     feed.push_back(view);
     views->emplace(ref, std::move(view));
   }
+  if (!options_.read_only) set_floors(*views);
   views_ = std::move(views);
   std::vector<ViewPtr> unchecked;
   for (const ViewPtr& view : feed) {
@@ -180,7 +181,7 @@ Expected<StatementResult> EngineImpl::select(const Select& statement, const Fres
                   "view \"" + scan->view + "\" was dropped, or its version " + std::to_string(scan->view_version) + " was",
                   "SHOW VIEWS lists the views");
     }
-    if (freshness.fresh || freshness.at_least) {
+    if (freshness.fresh || freshness.at_least || view->below_floor()) {
       const SinkWaiting waiting(sink);
       KAPPA_CHECK_OK(wait_here(view, freshness, cancelled));
     }
@@ -222,16 +223,29 @@ Expected<std::vector<Column>> EngineImpl::view_columns(std::string_view name) {
 
 Expected<Engine::GetResult> EngineImpl::get(std::string_view name, const KeyRequest& key) {
   KAPPA_TRY(const ViewPtr view, find_view(name));
+  if (view->below_floor()) {
+    return fail(ErrorCode::kBusy, 2016,
+                "view \"" + std::string(name) + "\" has applied the events below offset " +
+                    std::to_string(view->visible().value()) + " and serves from its cutover at " +
+                    std::to_string(view->floor().value()) + " on",
+                "try again later: it is on its way there after a restart");
+  }
   const std::uint64_t generation = view->generation();
   auto result = get_row(*view, key);
   if (!result) check_damage(*view, generation, result.error());
   return result;
 }
 
+bool EngineImpl::must_wait(std::string_view name) const {
+  if (!has_floors_) return false;
+  const auto view = find_view(name);
+  return view && (*view)->below_floor();
+}
+
 Expected<StatementResult> EngineImpl::scan(const ScanRequest& request, RowSink& sink,
                                            const std::atomic<bool>& cancelled) {
   KAPPA_TRY(const ViewPtr view, find_view(request.view));
-  if (request.freshness.fresh || request.freshness.at_least) {
+  if (request.freshness.fresh || request.freshness.at_least || view->below_floor()) {
     const SinkWaiting waiting(sink);
     KAPPA_CHECK_OK(wait_here(view, request.freshness, cancelled));
   }
@@ -259,7 +273,12 @@ void EngineImpl::wait(std::string_view name, const Freshness& freshness, std::fu
             });
 }
 
-void EngineImpl::wait_view(ViewPtr view, const Freshness& freshness, std::function<void(Status)> ready) {
+void EngineImpl::wait_view(ViewPtr view, const Freshness& wanted, std::function<void(Status)> ready) {
+  Freshness freshness = wanted;
+  if (view->below_floor()) {
+    const Offset last(view->floor().value() - 1);
+    freshness.at_least = std::max(freshness.at_least.value_or(last), last);
+  }
   Offset target;
   if (freshness.fresh) target = log_.durable_end();
   if (freshness.at_least) target = std::max(target, Offset(std::min(freshness.at_least->value(), UINT64_MAX - 1) + 1));

@@ -156,11 +156,16 @@ class Engine {
     std::optional<Row> row;  // nullopt: no such key.
     Offset applied;
   };
-  // Point read; never blocks (freshness is for wait()). kNotFound 2003 view, kInvalid 2011 key shape.
+  // Point read; never blocks (freshness is for wait()). kNotFound 2003 view, kInvalid 2011 key shape, kBusy 2016 if
+  // it must_wait().
   [[nodiscard]] virtual Expected<GetResult> get(std::string_view view, const KeyRequest& key) = 0;
 
   [[nodiscard]] virtual Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
                                                        const std::atomic<bool>& cancelled) = 0;
+
+  // Whether a read of `view` must wait() first, whatever freshness it wants: after a restart a version that serves
+  // since a cutover is not yet as far as that. It is rare; answered without the lock of anything.
+  [[nodiscard]] virtual bool must_wait(std::string_view view) const = 0;
 
   // Calls `ready` once, from any thread, possibly before returning: when `view` satisfies the
   // freshness, with kTimeout 4005 when it does not in time, or kNotFound. Bounded number of waiters

@@ -31,7 +31,7 @@ void EngineImpl::set_catalog(CatalogStatePtr state) {
 }
 
 Expected<StatementResult> EngineImpl::change(std::string_view sql) {
-  const std::lock_guard ddl(ddl_mutex_);
+  std::unique_lock ddl(ddl_mutex_);
   // Again, now that nothing else can change the catalog.
   KAPPA_TRY(const Statement statement, compile(sql, *catalog()));
   if (options_.read_only) {
@@ -39,7 +39,7 @@ Expected<StatementResult> EngineImpl::change(std::string_view sql) {
   }
   if (const auto* stream = std::get_if<CreateStream>(&statement)) return create_stream(*stream, sql);
   if (const auto* view = std::get_if<CreateView>(&statement)) return create_view(*view, sql);
-  if (const auto* altered = std::get_if<Alter>(&statement)) return alter(*altered);
+  if (const auto* altered = std::get_if<Alter>(&statement)) return alter(*altered, ddl);
   return drop(std::get<Drop>(statement));
 }
 

@@ -33,6 +33,7 @@ class EngineImpl final : public Engine {
                                     const std::atomic<bool>& cancelled) override;
   Expected<std::vector<Column>> view_columns(std::string_view view) override;
   Expected<GetResult> get(std::string_view view, const KeyRequest& key) override;
+  bool must_wait(std::string_view view) const override;
   Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
                                  const std::atomic<bool>& cancelled) override;
   void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) override;
@@ -71,9 +72,17 @@ class EngineImpl final : public Engine {
   // CREATE OR REPLACE of what exists: new versions of it and of everything that reads it begin to be built.
   [[nodiscard]] Expected<StatementResult> replace(const CatalogEntry& existing, std::string_view sql,
                                                   const std::vector<std::string>& reads, const ReplaceOptions& options);
-  [[nodiscard]] Expected<StatementResult> alter(const Alter& statement);
-  // Readers go to the new versions, or back to the old ones, in one step, once those are as far as the others.
-  [[nodiscard]] Status switch_over(const Replacement& replacement, bool to_new);
+  [[nodiscard]] Expected<StatementResult> alter(const Alter& statement, std::unique_lock<std::mutex>& ddl);
+  // Decides that readers go to the new versions, or back to the old ones: the record of that is durable afterwards,
+  // and complete_switch() must follow, now or in a later round of the keeper.
+  [[nodiscard]] Status begin_switch(const Replacement& replacement, bool to_new);
+  // Lets them go, in one step, if those versions are as far as the others at this moment. kBusy 2016: not yet, it is
+  // to be tried again. After any other error it was taken back, or will be.
+  [[nodiscard]] Status complete_switch(Offset id);
+  // Both, waiting for some time, and not holding the lock meanwhile.
+  [[nodiscard]] Status switch_over(Offset id, bool to_new, std::unique_lock<std::mutex>& ddl);
+  // The switch that was decided is taken back.
+  [[nodiscard]] Status undo_switch(Offset id);
   // Drops what does not serve, and with it the replacement.
   [[nodiscard]] Status finish(Replacement replacement);
   // Why the versions that would serve cannot yet; nullopt: they can.
@@ -85,6 +94,8 @@ class EngineImpl final : public Engine {
   // One round of the keeper's work; when the next is due, nullopt: when it is woken.
   [[nodiscard]] std::optional<std::chrono::milliseconds> keep_versions();
   [[nodiscard]] Status put_replacement(Replacement replacement);
+  // After a restart: what serves since a cutover is read only when it is that far.
+  void set_floors(const ViewMap& views);
 
   // engine_dead_letters.cc: the views that hold the dead letters of streams.
   // Opens that of `stream`, if it has one; it is not fed yet.
@@ -119,6 +130,10 @@ class EngineImpl final : public Engine {
   const EngineOptions options_;
   log::Log& log_;
   std::mutex ddl_mutex_;
+  // Switches that are durable and that readers have not followed yet, by id, in the state that they lead to. Under
+  // ddl_mutex_. Nothing else happens to such a replacement, except that it can end.
+  std::map<Offset, Replacement> decided_;
+  bool has_floors_ = false;  // Constant once started.
   mutable std::mutex mutex_;  // Guards the next three.
   CatalogStatePtr catalog_ = std::make_shared<const CatalogState>();
   std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();

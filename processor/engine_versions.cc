@@ -2,7 +2,12 @@
 //
 // The order of records is what a crash at any moment relies on: the new definitions first (alone they are leftovers,
 // which the next start drops), then the replacement, whose state says which side serves; when it ends, its state says
-// so first, then the definitions of one side go, then it. In memory a state is published after its record is durable.
+// so first, then the definitions of one side go, then it. In memory a state is published after its record is durable:
+// the log wins. A switch that is durable is `decided` until the versions were compared while none moved; should one
+// fail in between, the record before it is written again, and until that is durable, too, the switch stays decided.
+//
+// After a restart the versions begin again from what they had committed. Readers saw the old version up to the cutover
+// at least, so what serves since then is read from its record's offset on only (set_floors()).
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -20,7 +25,9 @@ using State = Replacement::State;
 constexpr std::chrono::milliseconds kBuildPoll{5};
 // After a round that failed: for want of space, mostly.
 constexpr std::chrono::milliseconds kRetryPause{1000};
-// At the cutover the new versions were as far as the old ones a moment ago.
+// Between two looks of the keeper at versions that readers go to as soon as they are as far as the others.
+constexpr std::chrono::milliseconds kSwitchPause{1};
+// How long ALTER waits for that. They were as far a moment ago.
 constexpr std::chrono::seconds kSwitchWait{30};
 constexpr std::chrono::microseconds kSwitchPoll{200};
 constexpr std::chrono::hours kPauseMax{24};
@@ -43,7 +50,7 @@ std::string at(std::string_view name, std::uint32_t version) {
 }  // namespace
 
 Status EngineImpl::put_replacement(Replacement replacement) {
-  KAPPA_TRY([[maybe_unused]] const Offset offset,
+  KAPPA_TRY(replacement.since,
             log_.append_system(replacement_key(replacement.id), encode_replacement(replacement)));
   set_catalog(catalog()->with(std::make_shared<const Replacement>(std::move(replacement))));
   return {};
@@ -53,10 +60,11 @@ Status EngineImpl::check_not_replaced(const std::vector<std::string>& names) con
   const CatalogStatePtr state = catalog();
   for (const std::string& name : names) {
     const ReplacementPtr replacement = state->replacement_of(name);
-    if (!replacement || replacement->state != State::kBuilding) continue;
+    if (!replacement) continue;
+    if (replacement->state != State::kBuilding && !decided_.contains(replacement->id)) continue;
     // It is a matter of waiting: what asks again after the cutover is answered.
     return fail(ErrorCode::kBusy, 2016,
-                "\"" + name + "\" is being replaced by " + at(name, replacement->find(name)->to),
+                "\"" + name + "\" is being replaced: " + at(name, replacement->find(name)->to) + " is not settled yet",
                 "wait for its cutover, or ALTER ... CUTOVER or CANCEL it first");
   }
   return {};
@@ -166,45 +174,93 @@ std::optional<Error> EngineImpl::not_ready(const Replacement& replacement, bool 
   return std::nullopt;
 }
 
-Status EngineImpl::switch_over(const Replacement& replacement, bool to_new) {
+Status EngineImpl::begin_switch(const Replacement& replacement, bool to_new) {
   if (const auto error = not_ready(replacement, to_new)) return std::unexpected(*error);
   Replacement next = replacement;
   next.state = to_new ? State::kSwitched : State::kRolledBack;
   next.switched_micros = now_micros();
-  KAPPA_TRY([[maybe_unused]] const Offset offset,
-            log_.append_system(replacement_key(next.id), encode_replacement(next)));
-  // Readers must not go back: the versions are compared while none of them moves.
-  const auto deadline = std::chrono::steady_clock::now() + kSwitchWait;
-  while (true) {
-    {
-      const Pipeline::Still still = pipeline_->hold_still();
-      const auto error = not_ready(replacement, to_new);
-      if (!error) {
-        set_catalog(catalog()->with(std::make_shared<const Replacement>(std::move(next))));
-        break;
-      }
-      if (error->code != ErrorCode::kBusy || std::chrono::steady_clock::now() > deadline) {
-        // As if it had not been tried.
-        KAPPA_TRY([[maybe_unused]] const Offset back,
-                  log_.append_system(replacement_key(replacement.id), encode_replacement(replacement)));
-        return std::unexpected(*error);
-      }
-    }
-    std::this_thread::sleep_for(kSwitchPoll);
-  }
-  for (const Replacement::Member& member : replacement.members) {
-    spdlog::info("{} {}@{} serves from offset {} on", to_new ? "cutover:" : "rollback:", member.name,
-                 to_new ? member.to : member.from, offset.value());
-  }
-  // What an earlier replacement kept for its rollback has had its time.
-  for (const auto& [id, earlier] : CatalogState::Replacements(catalog()->replacements())) {
-    const bool overlaps = id < replacement.id && std::ranges::any_of(earlier->members, [&](const auto& member) {
-      return replacement.find(member.name) != nullptr;
-    });
-    if (overlaps) KAPPA_CHECK_OK(finish(*earlier));
-  }
-  keeper_->wake();
+  KAPPA_TRY(next.since, log_.append_system(replacement_key(next.id), encode_replacement(next)));
+  decided_.insert_or_assign(next.id, std::move(next));
   return {};
+}
+
+Status EngineImpl::complete_switch(Offset id) {
+  const Replacement next = decided_.at(id);
+  const ReplacementPtr now = catalog()->replacements().at(id);
+  const bool to_new = next.new_serves();
+  std::optional<Error> error;
+  {
+    // Readers must not go back: the versions are compared while none of them moves.
+    const Pipeline::Still still = pipeline_->hold_still();
+    error = not_ready(*now, to_new);
+    if (!error) set_catalog(catalog()->with(std::make_shared<const Replacement>(next)));
+  }
+  if (error && error->code == ErrorCode::kBusy) return std::unexpected(*error);
+  if (error) {
+    // A version that failed since then. If this fails too, the next round tries again; what the log says meanwhile
+    // is what a restart would find.
+    KAPPA_CHECK_OK(undo_switch(id));
+    return std::unexpected(*error);
+  }
+  decided_.erase(id);
+  for (const Replacement::Member& member : next.members) {
+    spdlog::info("{} {}@{} serves from offset {} on", to_new ? "cutover:" : "rollback:", member.name,
+                 to_new ? member.to : member.from, next.since.value());
+  }
+  return {};
+}
+
+Status EngineImpl::undo_switch(Offset id) {
+  const Replacement now = *catalog()->replacements().at(id);
+  KAPPA_CHECK_OK(put_replacement(now));
+  decided_.erase(id);
+  return {};
+}
+
+Status EngineImpl::switch_over(Offset id, bool to_new, std::unique_lock<std::mutex>& ddl) {
+  const auto deadline = std::chrono::steady_clock::now() + kSwitchWait;
+  if (const auto decided = decided_.find(id); decided == decided_.end()) {
+    KAPPA_CHECK_OK(begin_switch(*catalog()->replacements().at(id), to_new));
+  } else if (decided->second.new_serves() != to_new) {
+    return fail(ErrorCode::kBusy, 2016, "the other direction was asked for a moment ago", "try again later");
+  }
+  for (;;) {
+    const Status done = complete_switch(id);
+    if (done || done.error().code != ErrorCode::kBusy) {
+      keeper_->wake();
+      return done;
+    }
+    if (std::chrono::steady_clock::now() > deadline) {
+      keeper_->wake();  // It was decided, so it happens.
+      Error error = done.error();
+      error.hint = "nothing is to be done: readers switch when it is there, and ALTER ... CANCEL ends it";
+      return std::unexpected(std::move(error));
+    }
+    ddl.unlock();
+    std::this_thread::sleep_for(kSwitchPoll);
+    ddl.lock();
+    if (decided_.contains(id)) continue;
+    // Somebody else did it, or ended it.
+    const CatalogState::Replacements& replacements = catalog()->replacements();
+    const auto found = replacements.find(id);
+    if (found != replacements.end() && found->second->new_serves() == to_new) return {};
+    return refuse("the switch was taken back by another statement, or a version failed", "SHOW VIEWS lists the versions");
+  }
+}
+
+void EngineImpl::set_floors(const ViewMap& views) {
+  for (const auto& [id, replacement] : catalog_->replacements()) {
+    if (replacement->state == State::kBuilding) continue;
+    for (const Replacement::Member& member : replacement->members) {
+      // A later one that is only building leaves what this one made serve.
+      const EntryRef served{member.name, replacement->new_serves() ? member.to : member.from};
+      const CatalogEntryPtr serves = catalog_->find(member.name);
+      const auto view = views.find(served);
+      if (!serves || serves->version != served.version || view == views.end()) continue;
+      view->second->set_floor(replacement->since);
+      has_floors_ = true;
+    }
+  }
 }
 
 Status EngineImpl::finish(Replacement replacement) {
@@ -212,6 +268,7 @@ Status EngineImpl::finish(Replacement replacement) {
     replacement.state = replacement.new_serves() ? State::kKeepNew : State::kKeepOld;
     KAPPA_CHECK_OK(put_replacement(replacement));
   }
+  decided_.erase(replacement.id);
   for (const EntryRef& ref : replacement.unserved()) {
     const CatalogEntryPtr entry = catalog()->find(ref);
     if (!entry) continue;
@@ -230,7 +287,7 @@ Status EngineImpl::end_replacements(std::string_view name) {
   return {};
 }
 
-Expected<StatementResult> EngineImpl::alter(const Alter& statement) {
+Expected<StatementResult> EngineImpl::alter(const Alter& statement, std::unique_lock<std::mutex>& ddl) {
   const auto placed = [&](Error error) -> std::unexpected<Error> {
     error.place = statement.place;
     return std::unexpected(std::move(error));
@@ -248,7 +305,7 @@ Expected<StatementResult> EngineImpl::alter(const Alter& statement) {
   };
   const bool building = replacement && replacement->state == State::kBuilding;
   const auto switch_to = [&](bool to_new) -> Status {
-    const Status switched = switch_over(*replacement, to_new);
+    const Status switched = switch_over(replacement->id, to_new, ddl);
     return switched ? switched : Status(placed(switched.error()));
   };
   StatementResult result{"ALTER VIEW", 0, {}, {}};
@@ -312,18 +369,27 @@ std::optional<std::chrono::milliseconds> EngineImpl::keep_versions() {
   for (const auto& [id, replacement] : replacements) {
     if (!catalog()->replacements().contains(id)) continue;  // The cutover of another ended it.
     Status done;
-    if (replacement->state == State::kBuilding) {
+    if (decided_.contains(id)) {
+      done = complete_switch(id);
+    } else if (replacement->state == State::kBuilding) {
       if (replacement->manual) continue;
       if (const auto error = not_ready(*replacement, true)) {
         if (error->code == ErrorCode::kBusy) again_in(kBuildPoll);
         continue;  // A version that failed waits for somebody.
       }
-      done = switch_over(*replacement, true);
+      done = begin_switch(*replacement, true);
+      if (done) done = complete_switch(id);
       again_in(std::chrono::milliseconds(0));
     } else {
       const bool ending = replacement->state == State::kKeepNew || replacement->state == State::kKeepOld;
       const std::int64_t kept = std::max<std::int64_t>(0, now_micros() - replacement->switched_micros);
-      if (!ending && kept < replacement->keep_micros) {
+      // What an earlier replacement kept for its rollback has had its time.
+      const bool followed = std::ranges::any_of(replacements, [&, &id = id, &replacement = replacement](const auto& later) {
+        return later.first > id && later.second->state != State::kBuilding &&
+               std::ranges::any_of(replacement->members,
+                                   [&](const auto& member) { return later.second->find(member.name) != nullptr; });
+      });
+      if (!ending && !followed && kept < replacement->keep_micros) {
         const auto left = std::chrono::microseconds(replacement->keep_micros - kept);
         again_in(std::min<std::chrono::milliseconds>(
             kPauseMax, std::chrono::ceil<std::chrono::milliseconds>(left)));
@@ -333,7 +399,7 @@ std::optional<std::chrono::milliseconds> EngineImpl::keep_versions() {
     }
     if (!done && done.error().code != ErrorCode::kBusy)
       spdlog::warn("replacement of {}: {}", replacement->members.front().name, to_string(done.error()));
-    if (!done) again_in(done.error().code == ErrorCode::kBusy ? kBuildPoll : kRetryPause);
+    if (!done) again_in(done.error().code == ErrorCode::kBusy ? kSwitchPause : kRetryPause);
   }
   return next;
 }

@@ -141,6 +141,11 @@ class LiveView {
   // Where the first build ends: until then answers are of a view that is being built.
   [[nodiscard]] Offset build_end() const { return Offset(build_end_.load(std::memory_order_relaxed)); }
   [[nodiscard]] bool building() const { return visible() < build_end(); }
+  // Readers of it have seen `offset` already, from this version or from the one before: until it is visible, they
+  // wait. Before other threads use the view.
+  void set_floor(Offset offset) { floor_ = offset; }
+  [[nodiscard]] bool below_floor() const { return visible() < floor_; }
+  [[nodiscard]] Offset floor() const { return floor_; }
   [[nodiscard]] ViewStatus status(log::Log& log) const;
   // Conversion failures so far, by stream and column.
   [[nodiscard]] std::map<std::string, std::map<std::string, std::uint64_t>> conversion_failures() const;
@@ -179,6 +184,7 @@ class LiveView {
   const CatalogEntryPtr entry_;
   const EngineOptions options_;
   const std::filesystem::path directory_;
+  Offset floor_{};
   std::vector<CountedColumn> counted_;               // Constant once made.
   std::vector<std::vector<std::size_t>> counted_at_; // Per scan and output column: index into it, or kNotCounted.
 

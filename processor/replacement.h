@@ -46,6 +46,7 @@ struct Replacement {
   bool manual = false;              // Switches only when told to.
   std::int64_t keep_micros = 0;     // How long what does not serve any more is kept. At least 0.
   std::int64_t switched_micros = 0; // When it switched, or back; by the system's clock, since 1970.
+  Offset since{};                   // Of the record that gave it its state; not in its value.
   std::vector<Member> members;      // A reader after what it reads; the first is what the statement named.
 
   [[nodiscard]] bool new_serves() const { return state == State::kSwitched || state == State::kKeepNew; }

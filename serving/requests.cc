@@ -215,7 +215,7 @@ void Core::get(Connection& connection, std::uint64_t request_id, Bytes payload) 
   processor::KeyRequest key{std::move(message->key)};
   std::string view(message->view);
   const FreshnessMessage& wanted = message->freshness;
-  if (!wanted.at_least && !wanted.fresh) return answer_get(connection, request_id, view, key);
+  if (!wanted.at_least && !wanted.fresh && !engine_.must_wait(view)) return answer_get(connection, request_id, view, key);
   static_cast<void>(connection.begin(request_id, nullptr));
   const processor::Freshness freshness{wanted.at_least, wanted.fresh, milliseconds(wanted.timeout_ms)};
   const std::string& name = view;

@@ -2,8 +2,12 @@
 // step together with everything that reads the view, a rollback goes back, and a restart at any point finds the
 // same. Method: an engine in a temporary directory; what another thread does is polled for, without a clock.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <set>
 #include <thread>
 
@@ -275,6 +279,94 @@ TEST_F(Versions, ReadersOfAViewThatIsReplacedAgainAndAgainSeeOneVersionAtATime) 
   query.join();
   EXPECT_GT(reads, 0U);
   EXPECT_EQ(lines("SELECT version, a FROM v"), Lines{"20|2000"});
+}
+
+// The offset of the last record that made new versions serve.
+Offset last_cutover(const log::Log& log) {
+  Offset last;
+  for (const log::SystemRecord& record : log.system_records()) {
+    const auto id = parse_replacement_key(record.key);
+    const auto replacement = id ? decode_replacement(record.value, *id) : Expected<Replacement>(Replacement{});
+    if (replacement && replacement->state == Replacement::State::kSwitched) last = std::max(last, record.offset);
+  }
+  return last;
+}
+
+// The cutover's record is durable, the new version's state is not: after the crash it begins far below what readers
+// saw of the old one. They must not see that: a read waits, or is told to ask again.
+TEST_F(Versions, AfterACrashRightBehindTheCutoverNoReaderGoesBehindIt) {
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    append("hits", hits(0, 6'000));
+    run("SELECT * FROM v");
+    const Offset before = last_cutover(*log_);
+    close();
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      options_.commit_interval_ms = 60'000;  // The new version commits nothing.
+      open();
+      static_cast<void>(execute(kSums));
+      while (last_cutover(*log_) == before) std::this_thread::yield();
+      ::kill(::getpid(), SIGKILL);
+    }
+    int how = 0;
+    ASSERT_EQ(::waitpid(child, &how, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+    options_.replay.events_min = 1;
+    options_.replay.unit = 64;
+    options_.replay.share_percent = 3;  // It comes slowly.
+    open();
+    const Offset cutover = last_cutover(*log_);
+    ASSERT_GT(cutover, before);
+    const Freshness any{std::nullopt, false, std::chrono::minutes(2)};
+    std::uint64_t told_to_wait = 0;
+    for (;;) {
+      const auto got = engine_->get("v", {{Value::text("/p0")}});
+      if (got) {
+        EXPECT_GE(got->applied, cutover);
+        break;
+      }
+      ASSERT_EQ(got.error().number, 2016) << to_string(got.error());
+      ASSERT_TRUE(got.error().code == ErrorCode::kBusy);
+      if (++told_to_wait > 1) break;
+      EXPECT_TRUE(engine_->must_wait("v"));
+    }
+    const auto selected = execute("SELECT page, n FROM v", any);
+    ASSERT_TRUE(selected) << to_string(selected.error());
+    EXPECT_GE(*selected->result.applied, cutover);
+    EXPECT_FALSE(engine_->must_wait("v"));
+    EXPECT_EQ(lines("SELECT n FROM v WHERE page = '/p0'"), lines("SELECT sum(n) FROM hits WHERE page = '/p0'"));
+  }
+}
+
+// Versions are compared without the lock of statements, so others have their turn in between.
+TEST_F(Versions, WhatServesIsWhatTheLogSaysHoweverManyStatementsSwitchAtTheSameTime) {
+  run(kManual);
+  until([&] { return lines("SELECT * FROM v@2").size() == 3; });
+  for (int round = 0; round < 5; ++round) {
+    std::atomic<bool> stop{false};
+    std::atomic<int> switched{0};
+    std::vector<std::thread> threads;
+    for (const char* statement : {"ALTER VIEW v CUTOVER", "ALTER VIEW v ROLLBACK", "ALTER VIEW v CUTOVER"}) {
+      threads.emplace_back([&, statement] {
+        while (!stop) {
+          const auto done = execute(statement);
+          if (done) ++switched;
+          if (!done) {
+            EXPECT_TRUE(done.error().number == 2010 || done.error().number == 2016) << to_string(done.error());
+          }
+        }
+      });
+    }
+    while (switched < 6) append("hits", hits(0, 50), 7);
+    stop = true;
+    for (std::thread& thread : threads) thread.join();
+    until([&] { return execute("ALTER VIEW v ROLLBACK").has_value() || execute("ALTER VIEW v CUTOVER").has_value(); });
+    const std::uint32_t served = serving("v");
+    restart();
+    ASSERT_EQ(serving("v"), served);
+  }
 }
 
 TEST(ReplacementRecord, ComesBackAndRefusesOtherBytes) {

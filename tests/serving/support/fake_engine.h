@@ -40,6 +40,7 @@ class FakeEngine final : public processor::Engine {
     if (view != "v") return fail(ErrorCode::kNotFound, 2003, "no view");
     return std::vector<processor::Column>{{"name", kTextType}, {"n", kBigintType}};
   }
+  bool must_wait(std::string_view) const override { return false; }
   [[nodiscard]] Expected<GetResult> get(std::string_view view, const processor::KeyRequest& key) override {
     if (view != "v") return fail(ErrorCode::kNotFound, 2003, "no view");
     if (key.values.size() != 1) return fail(ErrorCode::kInvalid, 2011, "one key column");
