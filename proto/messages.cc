@@ -99,6 +99,7 @@ void encode(const HelloMessage& message, std::uint64_t request_id, std::string& 
   to.u16(message.version_max);
   to.u32(message.features);
   to.sized_text(message.client_name);
+  if (!message.token.empty()) to.sized_text(message.token);
   frame.finish();
 }
 
@@ -112,6 +113,7 @@ Expected<HelloMessage> decode_hello(Bytes payload) {
   message.version_max = in.u16();
   message.features = in.u32();
   message.client_name = in.sized_text();
+  if (in.remaining() != 0) message.token = in.sized_text();
   if (!in.done() || message.version_min > message.version_max) return malformed("HELLO");
   return message;
 }

@@ -33,6 +33,7 @@ struct HelloMessage {
   std::uint16_t version_max = kProtocolVersionMax;
   std::uint32_t features = 0;
   std::string_view client_name;
+  std::string_view token{};  // Left out of the frame when empty.
 };
 
 struct HelloOkMessage {

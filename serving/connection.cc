@@ -3,6 +3,8 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 
+#include <cstring>
+
 #include "proto/crc32.h"
 #include "serving/core.h"
 
@@ -28,20 +30,17 @@ constexpr milliseconds kLinger{1'000};
 
 }  // namespace
 
-Connection::Connection(Core& core, asio::ip::tcp::socket socket, std::uint64_t id)
-    : core_(core), socket_(std::move(socket)), id_(id), read_bytes_(kHelloLengthMax + sizeof(std::uint32_t)) {
-  boost::system::error_code ignored;
-  const auto endpoint = socket_.remote_endpoint(ignored);
-  peer_ = endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
-}
+Connection::Connection(Core& core, Transport transport, Peer peer, std::uint64_t id)
+    : core_(core),
+      transport_(std::move(transport)),
+      id_(id),
+      peer_(std::move(peer)),
+      read_bytes_(kHelloLengthMax + sizeof(std::uint32_t)) {}
 
 Connection::~Connection() = default;
 
 void Connection::start() {
-  boost::system::error_code error;
-  socket_.non_blocking(true, error);
-  if (!error) socket_.set_option(asio::ip::tcp::no_delay(true), error);
-  if (error) return close();
+  if (transport_.prepare()) return close();
   read_deadline_ = Clock::now() + core_.options().handshake_timeout;
   core_.arm(read_deadline_);
   start_read();
@@ -68,7 +67,7 @@ void Connection::start_read() {
   auto done = [self = shared_from_this()](boost::system::error_code error, std::size_t bytes) {
     self->reading_ = false;
     if (self->closed_) return;
-    if (error) return self->close();
+    if (error) return self->read_failed();
     self->on_read(bytes);
   };
   std::span<std::byte> room;
@@ -85,11 +84,16 @@ void Connection::start_read() {
     room = in_.room(std::max(total, in_.size() + 1));
   }
   const asio::mutable_buffer behind = asio::buffer(room.data(), room.size());
-  if (!body_) return socket_.async_read_some(behind, std::move(done));
+  if (!body_) return transport_.async_read({behind, asio::mutable_buffer()}, std::move(done));
   // Whatever follows a body comes along in the same call.
-  const std::array<asio::mutable_buffer, 2> buffers{
-      asio::buffer(body_->body.data() + body_->filled, body_->body.size() - body_->filled), behind};
-  socket_.async_read_some(buffers, std::move(done));
+  transport_.async_read(
+      {asio::buffer(body_->body.data() + body_->filled, body_->body.size() - body_->filled), behind}, std::move(done));
+}
+
+void Connection::read_failed() {
+  if (const char* why = transport_.tls_failure(); why != nullptr)
+    core_.refused(*this, fail(ErrorCode::kInvalid, 4019, std::string("TLS: ") + why).error());
+  close();
 }
 
 void Connection::on_read(std::size_t bytes) {
@@ -217,6 +221,12 @@ bool Connection::cancel(std::uint64_t request_id) {
   return true;
 }
 
+void Connection::cancel_all() {
+  for (auto& [id, control] : requests_) {
+    if (control) control->cancel();
+  }
+}
+
 std::uint64_t Connection::begin_append(std::uint64_t request_id) {
   appends_.push_back({request_id, std::nullopt});
   return first_slot_ + appends_.size() - 1;
@@ -270,8 +280,8 @@ void Connection::reply_part(const std::shared_ptr<QueryControl>& control, std::s
 void Connection::give_up(const Error& error) {
   if (closed_ || closing_) return;
   // Who has not said HELLO may not speak this protocol at all: no answer, nothing to reflect. Only a
-  // client with the magic but another version gets to know (see Core::hello).
-  if (!greeted_ && error.number != 1002) {
+  // client with the magic but another version, or without a good token, gets to know (see Core::hello).
+  if (!greeted_ && error.number != 1002 && error.number != 4011) {
     core_.refused(*this, error);
     return close();
   }
@@ -286,7 +296,7 @@ void Connection::flush() {
   if (closed_ || writing_) return;
   while (out_sent_ < out_.size()) {
     boost::system::error_code error;
-    const std::size_t sent = socket_.write_some(asio::buffer(out_.data() + out_sent_, out_.size() - out_sent_), error);
+    const std::size_t sent = transport_.write_some(std::string_view(out_).substr(out_sent_), error);
     if (error == asio::error::would_block || error == asio::error::try_again) return wait_writable();
     if (error == asio::error::interrupted) continue;
     if (error) return close();
@@ -308,14 +318,13 @@ void Connection::wait_writable() {
     out_sent_ = 0;
   }
   writing_ = true;
-  socket_.async_wait(asio::ip::tcp::socket::wait_write,
-                     [self = shared_from_this()](boost::system::error_code error) {
-                       self->writing_ = false;
-                       if (self->closed_) return;
-                       if (error) return self->close();
-                       self->flush();
-                       self->resume();
-                     });
+  transport_.async_wait_writable([self = shared_from_this()](boost::system::error_code error) {
+    self->writing_ = false;
+    if (self->closed_) return;
+    if (error) return self->close();
+    self->flush();
+    self->resume();
+  });
 }
 
 void Connection::after_output_left() {
@@ -332,8 +341,7 @@ void Connection::after_output_left() {
 
 void Connection::finish_closing() {
   if (std::exchange(lingering_, true)) return;
-  boost::system::error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  transport_.shutdown_send();
   read_deadline_ = Clock::now() + kLinger;
   core_.arm(read_deadline_);
   body_.reset();
@@ -348,11 +356,8 @@ void Connection::drain() {
 
 void Connection::close() {
   if (std::exchange(closed_, true)) return;
-  boost::system::error_code ignored;
-  socket_.close(ignored);
-  for (auto& [id, control] : requests_) {
-    if (control) control->cancel();
-  }
+  transport_.close();
+  cancel_all();
   unsent_parts_.clear();
   core_.forget(*this);
 }

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <array>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cstdint>
@@ -20,7 +19,10 @@
 #include "log/log.h"
 #include "proto/messages.h"
 #include "proto/receive_buffer.h"
+#include "serving/peers.h"
 #include "serving/query_control.h"
+#include "serving/tokens.h"
+#include "serving/transport.h"
 
 namespace kappa::serving {
 
@@ -30,17 +32,28 @@ inline constexpr Deadline kNever = Deadline::max();
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(Core& core, boost::asio::ip::tcp::socket socket, std::uint64_t id);
+  Connection(Core& core, Transport transport, Peer peer, std::uint64_t id);
   ~Connection();
 
   void start();
   [[nodiscard]] std::uint64_t id() const { return id_; }
-  [[nodiscard]] const std::string& peer() const { return peer_; }
+  [[nodiscard]] const Peer& peer() const { return peer_; }
   [[nodiscard]] bool closed() const { return closed_; }
 
   // --- the handshake, by the Core ---
   void greeted(std::uint32_t features);
   [[nodiscard]] std::uint32_t features() const { return features_; }
+  [[nodiscard]] bool is_greeted() const { return greeted_; }
+  // What its token allows; null allows everything (no tokens, or a Unix socket).
+  void set_token(std::shared_ptr<const Token> token) {
+    token_ = std::move(token);
+    topic_name.clear();
+  }
+  [[nodiscard]] const std::shared_ptr<const Token>& token() const { return token_; }
+  [[nodiscard]] bool is_admin() const { return !token_ || token_->admin(); }
+  [[nodiscard]] bool may_append(std::string_view topic) const { return !token_ || token_->may_append(topic); }
+  // Of a view, a topic, or what a statement reads.
+  [[nodiscard]] bool may_read(std::string_view name) const { return !token_ || token_->may_read(name); }
 
   // --- answers ---
   // Where to encode frames; call replied() afterwards. The Core flushes once per pass.
@@ -59,6 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void end(std::uint64_t request_id);
   // Cancels a query; the query thread answers. False if there is none with this id.
   bool cancel(std::uint64_t request_id);
+  void cancel_all();
   [[nodiscard]] std::size_t requests() const { return requests_.size(); }
 
   // Appends are answered in the order they came.
@@ -103,6 +117,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] bool paused() const;
   void start_read();
   void on_read(std::size_t bytes);
+  void read_failed();
   void process();
   // One step of process(): false when more bytes are needed.
   [[nodiscard]] bool process_frame();
@@ -114,9 +129,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void set_frame_deadline();
 
   Core& core_;
-  boost::asio::ip::tcp::socket socket_;
+  Transport transport_;
   std::uint64_t id_;
-  std::string peer_;
+  Peer peer_;
+  std::shared_ptr<const Token> token_;
   ReceiveBuffer in_;
   std::size_t read_bytes_;
   std::optional<IncomingBody> body_;

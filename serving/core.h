@@ -8,7 +8,8 @@
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
@@ -20,9 +21,12 @@
 
 #include "serving/connection.h"
 #include "serving/mailbox.h"
+#include "serving/peers.h"
 #include "serving/rates.h"
 #include "serving/reads.h"
 #include "serving/server.h"
+#include "serving/tls.h"
+#include "serving/tokens.h"
 #include "serving/worker_pool.h"
 
 namespace kappa::serving {
@@ -42,10 +46,7 @@ class Core {
   [[nodiscard]] Status listen();
   [[nodiscard]] const std::string& address() const { return address_; }
   // The network thread's body.
-  void run() {
-    mailbox_->bind_network_thread();
-    io_.run();
-  }
+  void run();
   // From any thread: begins to drain; `done` runs on the network thread once every connection is gone,
   // at the latest about `deadline` from now. Afterwards run() returns.
   void drain(std::chrono::milliseconds deadline, std::function<void()> done);
@@ -61,9 +62,13 @@ class Core {
   // The timer fires at `deadline` or somewhat later.
   void arm(Deadline deadline);
   void forget(Connection& connection);
-  // Logged, once per connection, without a byte of what it sent.
+  // Logged, once per connection at most and not too often, without a byte of what it sent.
   void refused(const Connection& connection, const Error& error);
   void timed_out(const Connection& connection, const char* reason);
+  // K4013, counted.
+  [[nodiscard]] Error denied(Error why);
+  [[nodiscard]] Error denied_append(std::string_view topic);
+  [[nodiscard]] Error denied_read(std::string_view name);
 
   // --- for requests in other files ---
   [[nodiscard]] log::Log& log() { return log_; }
@@ -72,12 +77,33 @@ class Core {
   [[nodiscard]] bool draining() const { return draining_; }
 
  private:
-  using Tcp = boost::asio::ip::tcp;
+  using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol>;
+  struct Listener {
+    explicit Listener(boost::asio::io_context& io) : acceptor(io), again(io) {}
+    Acceptor acceptor;
+    boost::asio::steady_timer again;
+    bool unix_socket = false;
+  };
 
-  void accept();
-  void accepted(boost::system::error_code error, Tcp::socket socket);
-  void refuse_one();
+  // listen.cc
+  [[nodiscard]] Status listen_tcp();
+  [[nodiscard]] Status listen_unix();
+  [[nodiscard]] Status begin_listening(Listener& listener, const boost::asio::generic::stream_protocol::endpoint& endpoint,
+                                       const std::string& where);
+  void stop_listening();
+  void accept(Listener& listener);
+  void accepted(Listener& listener, boost::system::error_code error, Transport::Socket socket);
+  // Why this client is not taken; nothing for one that is.
+  [[nodiscard]] std::optional<Error> turned_away(const Listener& listener, const Peer& peer, Transport::Socket& socket);
+  void refuse_one(Listener& listener);
   [[nodiscard]] bool descriptors_scarce(int newest);
+  // Whether the client's token is good; without tokens everybody's is.
+  [[nodiscard]] Status log_in(Connection& connection, std::string_view token);
+  // Tokens that were revoked or expired end their connections.
+  void watch_tokens();
+  void tokens_read();
+  void check_tokens();
+  void log_line(const std::string& line);
   void schedule_pass();
   void end_of_pass();
   void flush_dirty();
@@ -105,11 +131,15 @@ class Core {
   log::Log& log_;
   processor::Engine& engine_;
   boost::asio::io_context io_{1};
-  Tcp::acceptor acceptor_{io_};
+  Listener tcp_{io_};
+  Listener unix_{io_};
   boost::asio::steady_timer timer_{io_};
-  boost::asio::steady_timer accept_timer_{io_};
+  boost::asio::steady_timer tokens_timer_{io_};
   boost::asio::steady_timer drain_timer_{io_};
   std::string address_;
+  SslContext tls_;  // Null: plain.
+  std::optional<TokenStore> tokens_;
+  Peers peers_;
   int spare_fd_ = -1;  // Given up for a moment to refuse a client when descriptors run out.
   bool scarce_said_ = false;
   std::shared_ptr<Mailbox> mailbox_;
@@ -133,6 +163,8 @@ class Core {
   std::uint64_t connections_total_ = 0;
   std::uint64_t requests_total_ = 0;
   std::uint64_t refused_total_ = 0;
+  std::uint64_t logins_failed_ = 0;
+  std::uint64_t denied_total_ = 0;
 
   Reads reads_;
   WorkerPool query_pool_;

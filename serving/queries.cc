@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "serving/access.h"
 #include "serving/core.h"
 
 namespace kappa::serving {
@@ -153,8 +154,10 @@ void Core::sql(Connection& connection, std::uint64_t request_id, Bytes payload) 
                                 .error());
   }
   run_query(connection, request_id,
-            [this, text = std::string(message->text), freshness = freshness_of(message->freshness)](
-                processor::RowSink& sink, const std::atomic<bool>& cancelled) {
+            [this, text = std::string(message->text), freshness = freshness_of(message->freshness),
+             token = connection.token()](processor::RowSink& sink, const std::atomic<bool>& cancelled)
+                -> Expected<processor::StatementResult> {
+              if (token) KAPPA_CHECK_OK(may_run(*token, text));
               return engine_.execute(text, freshness, sink, cancelled);
             });
 }
@@ -162,6 +165,8 @@ void Core::sql(Connection& connection, std::uint64_t request_id, Bytes payload) 
 void Core::scan(Connection& connection, std::uint64_t request_id, Bytes payload) {
   auto message = decode_scan(payload);
   if (!message) return connection.reply(request_id, message.error());
+  if (!connection.may_read(without_version(message->view)))
+    return connection.reply(request_id, denied_read(message->view));
   processor::ScanRequest request;
   request.view = message->view;
   request.prefix = std::move(message->prefix);

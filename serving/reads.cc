@@ -132,6 +132,7 @@ void Reads::stop() {
 void Reads::handle(Connection& connection, std::uint64_t request_id, Bytes payload) {
   const auto message = decode_read(payload);
   if (!message) return connection.reply(request_id, message.error());
+  if (!connection.may_read(message->topic)) return connection.reply(request_id, core_.denied_read(message->topic));
   Request request;
   request.connection = connection.id();
   request.request_id = request_id;

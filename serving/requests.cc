@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "proto/limits.h"
+#include "serving/access.h"
 #include "serving/core.h"
 
 namespace kappa::serving {
@@ -44,6 +45,7 @@ void Core::hello(Connection& connection, const FrameHeader& header, Bytes payloa
              "use a client of the server's release")
             .error());
   }
+  if (auto known = log_in(connection, message->token); !known) return connection.give_up(known.error());
   const log::LogStatus status = log_.status();
   const std::uint32_t features = message->features & (kFeatureZstd | kFeatureBodyHash);
   connection.greeted(features);
@@ -88,7 +90,9 @@ void Core::dispatch(Connection& connection, const FrameHeader& header, Bytes pay
     case FrameType::kSql: return sql(connection, id, payload);
     case FrameType::kGet: return get(connection, id, payload);
     case FrameType::kScan: return scan(connection, id, payload);
-    case FrameType::kStatus: return status(connection, id, payload);
+    case FrameType::kStatus:
+      if (!connection.is_admin()) return connection.reply(id, denied(forbidden("the status", "admin")));
+      return status(connection, id, payload);
     case FrameType::kPing: {
       if (const auto empty = decode_empty(payload); !empty) return connection.reply(id, empty.error());
       encode_empty(FrameType::kPong, id, connection.out());
@@ -121,6 +125,8 @@ void Core::dispatch_append(Connection& connection, std::uint64_t request_id, con
         fail(ErrorCode::kInvalid, 1008, "request id " + std::to_string(request_id) + " is in flight already").error());
   }
   const std::uint64_t slot = connection.begin_append(request_id);
+  if (!connection.may_append(message.topic))
+    return connection.end_append(slot, std::unexpected(denied_append(message.topic)));
   auto batch = make_batch(connection, message, std::move(body));
   if (!batch) return connection.end_append(slot, std::unexpected(std::move(batch).error()));
   if (batch->count == 0) {
@@ -197,6 +203,7 @@ void Core::submit_append(Connection& connection, log::AppendBatch batch, std::ui
 void Core::producer(Connection& connection, std::uint64_t request_id, Bytes payload) {
   const auto message = decode_producer(payload);
   if (!message) return connection.reply(request_id, message.error());
+  if (!connection.may_append(message->topic)) return connection.reply(request_id, denied_append(message->topic));
   ProducerOkMessage answer;
   // A topic that does not exist yet knows no producers: zero, as for a new one.
   if (const auto topic = log_.find_topic(message->topic)) {
@@ -212,6 +219,8 @@ void Core::producer(Connection& connection, std::uint64_t request_id, Bytes payl
 void Core::get(Connection& connection, std::uint64_t request_id, Bytes payload) {
   auto message = decode_get(payload);
   if (!message) return connection.reply(request_id, message.error());
+  if (!connection.may_read(without_version(message->view)))
+    return connection.reply(request_id, denied_read(message->view));
   processor::KeyRequest key{std::move(message->key)};
   std::string view(message->view);
   const FreshnessMessage& wanted = message->freshness;

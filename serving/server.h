@@ -1,4 +1,4 @@
-// The TCP server: frames in, answers out, over one log and one engine.
+// The server: frames in, answers out, over one log and one engine, on a TCP port and a Unix socket.
 //
 // One network thread runs every connection (Boost.Asio); statements and scans run on a small pool of
 // query threads. Every connection has a bounded output, a bounded number of requests in flight and
@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,8 +22,15 @@ namespace kappa::serving {
 inline constexpr unsigned kQueryThreadsMax = 32;
 
 struct ServerOptions {
-  std::string listen = "127.0.0.1:7171";      // HOST:PORT; port 0 picks one. Loopback only, for now.
+  // HOST:PORT; port 0 picks one. What others can reach needs TLS and tokens.
+  std::string listen = "127.0.0.1:7171";
+  // A socket in the file system, for the user that the server runs as and root; empty: none. They need no token: who may
+  // connect could read the data as well.
+  std::filesystem::path socket{};
+  std::filesystem::path tls_certificate{}, tls_key{};  // PEM; empty: the port speaks plain bytes.
+  std::filesystem::path tokens{};                      // Empty: whoever connects may do everything.
   std::size_t connections_max = 10'000;
+  std::size_t connections_per_address_max = 4'096;
   std::size_t requests_in_flight_max = 1'024;           // Per connection.
   std::size_t output_bytes_max = std::size_t{16} << 20; // Per connection; above it reading stops.
   std::chrono::milliseconds handshake_timeout{10'000};  // To a complete HELLO.
@@ -36,9 +44,8 @@ struct ServerOptions {
 
 class Server {
  public:
-  // Binds and starts the threads. kInvalid 4001 address, kIo 4002 (in use), kUnsupported 4003
-  // (not loopback: needs TLS and tokens, which this version does not have), kIo 4009 (no descriptors or
-  // threads are left).
+  // Binds and starts the threads. kInvalid 4001 address, kIo 4002 (in use), kUnsupported 4003 (not loopback, without TLS
+  // or tokens), kInvalid 4017 (TLS files), 4018 (tokens), kIo 4009 (no descriptors or threads are left).
   [[nodiscard]] static Expected<std::unique_ptr<Server>> start(ServerOptions options, log::Log& log,
                                                                processor::Engine& engine);
   // As drain(0).

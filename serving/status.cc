@@ -225,6 +225,10 @@ std::string Core::status_json() {
   json.member("connections", std::uint64_t{connections_.size()});
   json.member("connections_total", connections_total_);
   json.member("connections_refused", refused_total_);
+  json.member("tls", tls_ != nullptr);
+  json.member("tokens", std::uint64_t{tokens_ ? tokens_->size() : 0});
+  json.member("logins_failed", logins_failed_);
+  json.member("requests_denied", denied_total_);
   json.member("requests", requests_total_);
   json.member("append_bytes_in_flight", std::uint64_t{append_bytes_});
   json.member("draining", draining_);

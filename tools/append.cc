@@ -270,7 +270,7 @@ int run(const AppendFlags& flags) {
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   AppendSessionOptions options;
   const auto timeout = parse_duration(flags.connection.timeout).value_or(options.give_up);
-  options.client.address = flags.connection.address;
+  options.client = client_options(flags.connection);
   options.client.timeout = timeout;
   options.client.name = "kappa append";
   options.give_up = timeout;

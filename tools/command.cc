@@ -44,12 +44,27 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
 }
 
 void add_connection_flags(CLI::App& command, ConnectionFlags& flags) {
-  command.add_option("-a,--addr", flags.address, "Server, HOST:PORT")->capture_default_str();
+  command.add_option("-a,--addr", flags.address, "Server, HOST:PORT, or the path of its Unix socket")->capture_default_str();
   command.add_option("--timeout", flags.timeout, "Of one call, as 2s or 500ms")
       ->capture_default_str()
       ->check([](const std::string& text) {
         return parse_duration(text) ? std::string() : "not a duration; write it as 2s or 500ms";
       });
+  command.add_flag("--tls", flags.tls, "Speak TLS; the server's certificate must be good for HOST");
+  command.add_option("--tls-ca", flags.tls_ca, "Speak TLS, and trust the certificates in this PEM file")->type_name("FILE");
+  // Better in the environment: everybody on the machine sees the arguments of a command.
+  command.add_option("--token", flags.token, "What the server knows you by; best as KAPPA_TOKEN")->type_name("TOKEN");
+}
+
+ClientOptions client_options(const ConnectionFlags& flags) {
+  ClientOptions options;
+  options.address = flags.address;
+  options.timeout = parse_duration(flags.timeout).value_or(options.timeout) + std::chrono::seconds(1);
+  options.name = "kappa";
+  options.tls = flags.tls || !flags.tls_ca.empty();
+  options.tls_authorities = flags.tls_ca;
+  options.token = flags.token;
+  return options;
 }
 
 void add_output_flag(CLI::App& command, std::string& format) {
@@ -73,11 +88,7 @@ Client::QueryOptions query_options(const ConnectionFlags& connection, const Fres
 }
 
 Expected<std::unique_ptr<Client>> connect(const ConnectionFlags& flags) {
-  ClientOptions options;
-  options.address = flags.address;
-  options.timeout = parse_duration(flags.timeout).value_or(options.timeout) + std::chrono::seconds(1);
-  options.name = "kappa";
-  return Client::connect(std::move(options));
+  return Client::connect(client_options(flags));
 }
 
 std::string format_error(const Error& error, std::string_view sql, bool color) {

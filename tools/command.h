@@ -35,6 +35,7 @@ void add_view(CLI::App& app, int& status);
 void add_apply(CLI::App& app, int& status);
 void add_dead(CLI::App& app, int& status);
 void add_status(CLI::App& app, int& status);
+void add_token(CLI::App& app, int& status);
 void add_verify(CLI::App& app, int& status);
 void add_backup(CLI::App& app, int& status);
 void add_restore(CLI::App& app, int& status);
@@ -48,12 +49,17 @@ void add_completion(CLI::App& app, int& status);
 // the subcommand; returns the exit status.
 [[nodiscard]] int run_command_line(int argc, char** argv);
 
-// -a/--addr and --timeout, on every command that talks to a server.
+// -a/--addr, --timeout, TLS and the token, on every command that talks to a server.
 struct ConnectionFlags {
   std::string address = "127.0.0.1:7171";
   std::string timeout = "30s";
+  bool tls = false;
+  std::string tls_ca;
+  std::string token;
 };
 void add_connection_flags(CLI::App& command, ConnectionFlags& flags);
+// How to connect with them.
+[[nodiscard]] ClientOptions client_options(const ConnectionFlags& flags);
 
 // -o/--output with the formats of RowWriter.
 void add_output_flag(CLI::App& command, std::string& format);

@@ -112,6 +112,7 @@ int run_command_line(int argc, char** argv) {
   add_apply(app, status);
   add_dead(app, status);
   add_status(app, status);
+  add_token(app, status);
   add_verify(app, status);
   add_backup(app, status);
   add_restore(app, status);

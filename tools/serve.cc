@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -95,6 +96,16 @@ Status prepare_directory(const ServeOptions& options) {
   return {};
 }
 
+// Where the Unix socket is. One that was not asked for is left out where it cannot be.
+std::filesystem::path socket_path(const ServeOptions& options) {
+  if (options.socket == "none" || (options.socket.empty() && options.read_only)) return {};
+  if (!options.socket.empty()) return options.socket;
+  std::filesystem::path path = options.data / "kappa.sock";
+  if (path.string().size() < sizeof(sockaddr_un::sun_path)) return path;
+  spdlog::info("no Unix socket: {} is longer than the system allows; --socket names another", path.string());
+  return {};
+}
+
 Status serve(const ServeOptions& options, const sigset_t& signals) {
   KAPPA_CHECK_OK(prepare_descriptors());
   std::error_code error;
@@ -137,13 +148,16 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   // Not before the views have said what they still need.
   log->begin_retention();
 
-  serving::ServerOptions server_options;
+  serving::ServerOptions server_options = options.server;
   server_options.listen = options.listen;
+  server_options.socket = socket_path(options);
   server_options.version = kVersion;
   server_options.on_fatal = [](const Error&) { ::kill(::getpid(), SIGTERM); };
   KAPPA_TRY(const auto server, serving::Server::start(server_options, *log, *engine));
 
-  std::printf("kappa %s ready: listening on %s, data %s, durability %s%s\n", kVersion, server->address().c_str(),
+  const auto& socket = server_options.socket;
+  std::printf("kappa %s ready: listening on %s%s%s%s, data %s, durability %s%s\n", kVersion, server->address().c_str(),
+              options.server.tls_certificate.empty() ? "" : " (TLS)", socket.empty() ? "" : " and ", socket.c_str(),
               options.data.c_str(), log::name_of(options.durability), status.read_only ? ", read-only" : "");
   std::fflush(stdout);
 

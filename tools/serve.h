@@ -10,12 +10,15 @@
 #include "log/log.h"
 #include "processor/replay/replay_options.h"
 #include "proto/limits.h"
+#include "serving/server.h"
 
 namespace kappa::tools {
 
 struct ServeOptions {
   std::filesystem::path data = "./kappa-data";  // Holds log/ and views/; created if missing.
   std::string listen = "127.0.0.1:7171";        // HOST:PORT; port 0 picks one.
+  std::string socket;                           // Unix socket; empty: kappa.sock in `data`; "none".
+  serving::ServerOptions server;                // Of it TLS, tokens and limits; the rest is set here.
   log::Durability durability = log::Durability::kSync;
   bool read_only = false;
   std::uint64_t scrub_bytes_per_second = std::uint64_t{4} << 20;  // 0: no background check of the log.

@@ -26,17 +26,26 @@ void add_serve(CLI::App& app, int& status) {
   kappa serve
   kappa serve -d /var/lib/kappa --listen 127.0.0.1:7171
   kappa serve -d ./kappa-data --listen 127.0.0.1:0     # any free port; the ready line names it
+  kappa serve --listen 0.0.0.0:7171 --tls-cert cert.pem --tls-key key.pem --tokens tokens.ndjson
   kappa serve --retention-age 30d --retention-bytes 100GiB --retention-max-bytes 120GiB
 
 Serves a data directory until SIGTERM or SIGINT, then finishes what is in flight and exits 0. Prints
 one line on stdout once it answers.
 
-Without --retention-... nothing is ever removed. With it the oldest segments go, whole, once they are
+Others than this machine are served only with TLS and tokens. Without --retention-... nothing is ever removed. With it the oldest segments go, whole, once they are
 over a limit and no view, read or query needs them; above --retention-max-bytes even then.)");
   command->add_option("-d,--data", flags->data, "Data directory, created if missing")
       ->capture_default_str()
       ->type_name("DIR");
   command->add_option("--listen", flags->options.listen, "HOST:PORT; port 0 picks one")->capture_default_str();
+  command->add_option("--socket", flags->options.socket,
+                      "Unix socket, for the user of the server (default: kappa.sock in the data directory), or none")
+      ->type_name("PATH");
+  command->add_option("--tls-cert", flags->options.server.tls_certificate, "TLS: the certificate and its chain, PEM")
+      ->type_name("FILE");
+  command->add_option("--tls-key", flags->options.server.tls_key, "TLS: the key of the certificate, PEM")->type_name("FILE");
+  command->add_option("--tokens", flags->options.server.tokens, "Ask for a token of this file (`kappa token`)")
+      ->type_name("FILE");
   command
       ->add_option("--durability", flags->durability, "What an acknowledgement promises: sync, written or strict")
       ->capture_default_str()

@@ -77,6 +77,7 @@ const std::vector<ColumnMessage> kColumns{{"n", kBigintType}};
 std::map<std::string, std::string> encoded_frames() {
   std::map<std::string, std::string> frames;
   encode(HelloMessage{1, 1, kFeatureZstd | kFeatureBodyHash, "doc"}, 1, frames["HELLO"]);
+  encode(HelloMessage{1, 1, kFeatureZstd | kFeatureBodyHash, "doc", "token"}, 1, frames["HELLO with a token"]);
   encode(HelloOkMessage{1, kFeatureZstd | kFeatureBodyHash, "0.1.0", "00112233445566778899aabbccddeeff", 0,
                         limits::kFrameBytesMax, limits::kBatchBytesMax, limits::kBatchEventsMax,
                         limits::kEventBytesMax, 1024},

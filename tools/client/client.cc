@@ -117,13 +117,25 @@ std::unexpected<Error> ClientImpl::broken(Error error) {
 Status ClientImpl::ensure_connected() {
   if (socket_.connected()) return {};
   const Deadline until = deadline();
-  KAPPA_CHECK_OK(socket_.connect(options_.address, until));
+  KAPPA_CHECK_OK(socket_.connect({options_.address, options_.tls, options_.tls_authorities}, until));
+  if (!options_.token.empty() && !socket_.is_private()) {
+    socket_.close();
+    return fail(ErrorCode::kInvalid, 1019, "refusing to send a token to " + options_.address + " in the clear",
+                "give --tls-ca, or --tls");
+  }
   next_id_ = 1;
   out_.clear();
   const std::uint64_t id = next_id_++;
   const std::string_view name = std::string_view(options_.name).substr(0, 256);
-  encode(HelloMessage{kProtocolVersionMin, kProtocolVersionMax, kFeatureZstd | kFeatureBodyHash, name}, id, out_);
-  KAPPA_TRY(const Frame frame, call(id, until));
+  encode(HelloMessage{kProtocolVersionMin, kProtocolVersionMax, kFeatureZstd | kFeatureBodyHash, name, options_.token}, id,
+         out_);
+  auto greeted = call(id, until);
+  if (!greeted) {
+    Error why = std::move(greeted).error();
+    if (why.code == ErrorCode::kClosed && !options_.tls) why.hint = "if the port speaks TLS, give --tls-ca or --tls";
+    return broken(std::move(why));
+  }
+  const Frame& frame = *greeted;
   if (frame.header.type != FrameType::kHelloOk) return broken(unexpected_answer().error());
   auto hello = decode_hello_ok(frame.payload);
   if (!hello) return broken(std::move(hello).error());

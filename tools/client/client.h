@@ -22,9 +22,12 @@
 namespace kappa {
 
 struct ClientOptions {
-  std::string address = "127.0.0.1:7171";     // HOST:PORT.
+  std::string address = "127.0.0.1:7171";     // HOST:PORT; or the path of a Unix socket, with a slash in it.
   std::chrono::milliseconds timeout{30'000};  // Of one call; also of connecting.
   std::string name = "kappa-client";          // Shown in the server's log.
+  bool tls = false;                           // The server's certificate must be good for HOST.
+  std::string tls_authorities{};              // PEM file of who is trusted; empty: the system's.
+  std::string token{};                        // Never sent where others could read along.
 };
 
 // As of HELLO.
@@ -96,7 +99,8 @@ struct ClientBatch {
 
 class Client {
  public:
-  // Connects and says HELLO. kIo 1001 cannot connect, kUnsupported 1002 version.
+  // Connects and says HELLO. kIo 1001 cannot connect, kUnsupported 1002 version, kInvalid 1018 TLS, 1019 a token would
+  // be sent in the clear, 4011 the server does not take the token.
   [[nodiscard]] static Expected<std::unique_ptr<Client>> connect(ClientOptions options);
   virtual ~Client() = default;
   [[nodiscard]] virtual const ServerInfo& server() const = 0;

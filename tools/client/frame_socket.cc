@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::size_t kReceiveBytes = std::size_t{64} << 10;
 // While a send waits, answers are buffered up to here; a server's answers to appends are tiny.
+constexpr std::string_view kTlsAlert{"\x15\x03", 2};
 constexpr std::size_t kBufferedWhileSendingMax = std::size_t{16} << 20;
 
 struct AddressListDeleter {
@@ -40,6 +42,7 @@ FrameSocket::~FrameSocket() {
 }
 
 void FrameSocket::close() {
+  tls_.reset();
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   in_ = {};
@@ -75,19 +78,66 @@ Status FrameSocket::wait_for(short events, Deadline deadline) {
   }
 }
 
-Status FrameSocket::connect(const std::string& address, Deadline deadline) {
+Status FrameSocket::connect(const Where& where, Deadline deadline) {
   close();
+  const std::string& address = where.address;
+  if (address.find('/') != std::string::npos) return connect_unix(address);
   const std::size_t colon = address.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == address.size()) {
     return fail(ErrorCode::kInvalid, 1001, "address \"" + address + "\" is not HOST:PORT",
-                "for example 127.0.0.1:7171");
+                "for example 127.0.0.1:7171, or the path of a Unix socket");
   }
   std::string host = address.substr(0, colon);
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  KAPPA_CHECK_OK(connect_tcp(address, host, deadline));
+  return where.tls ? begin_tls(where, host, deadline) : Status();
+}
+
+bool FrameSocket::is_private() const {
+  if (tls_) return true;
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  if (::getpeername(fd_, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return false;
+  if (peer.ss_family == AF_UNIX) return true;
+  if (peer.ss_family == AF_INET) {
+    const auto& address = reinterpret_cast<const sockaddr_in&>(peer);
+    return (ntohl(address.sin_addr.s_addr) >> 24) == 127;
+  }
+  const auto& address = reinterpret_cast<const sockaddr_in6&>(peer);
+  return peer.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address.sin6_addr);
+}
+
+Status FrameSocket::connect_unix(const std::string& path) {
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  if (path.size() >= sizeof to.sun_path)
+    return fail(ErrorCode::kInvalid, 1001, "the path of the Unix socket is longer than the system allows: " + path);
+  path.copy(to.sun_path, path.size());
+  fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  // A Unix socket is connected at once or not at all.
+  if (fd_ >= 0 && ::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) return {};
+  auto error = fail_errno(1001, "cannot connect to " + path, errno);
+  error.error().hint = "is the server running? `kappa serve` makes kappa.sock in its data directory";
+  return broken(std::move(error));
+}
+
+Status FrameSocket::begin_tls(const Where& where, const std::string& host, Deadline deadline) {
+  auto stream = TlsStream::begin(fd_, host, where.authorities);
+  if (!stream) return broken(std::unexpected(std::move(stream).error()));
+  tls_ = std::move(*stream);
+  for (;;) {
+    auto step = tls_->handshake();
+    if (!step) return broken(std::unexpected(std::move(step).error()));
+    if (step->wants == 0) return {};
+    KAPPA_CHECK_OK(wait_for(step->wants, deadline));
+  }
+}
+
+Status FrameSocket::connect_tcp(const std::string& address, const std::string& host, Deadline deadline) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (const int code = ::getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found); code != 0) {
+  if (const int code = ::getaddrinfo(host.c_str(), address.c_str() + address.rfind(':') + 1, &hints, &found); code != 0) {
     return fail(ErrorCode::kIo, 1001, "cannot find \"" + address + "\": " + ::gai_strerror(code),
                 "give --addr HOST:PORT");
   }
@@ -118,6 +168,13 @@ Status FrameSocket::connect(const std::string& address, Deadline deadline) {
 
 Expected<bool> FrameSocket::read_some() {
   const std::span<std::byte> room = in_.room(in_.size() + kReceiveBytes);
+  if (tls_) {
+    auto step = tls_->read(room);
+    if (!step) return broken(std::unexpected(std::move(step).error()));
+    if (step->ended) return broken(fail(ErrorCode::kClosed, 1014, "the server closed the connection"));
+    in_.commit(step->bytes);
+    return step->bytes != 0;
+  }
   for (;;) {
     const ssize_t got = ::recv(fd_, room.data(), room.size(), 0);
     if (got > 0) {
@@ -133,34 +190,46 @@ Expected<bool> FrameSocket::read_some() {
   }
 }
 
+Expected<std::size_t> FrameSocket::send_some(std::string_view head, std::string_view tail, short& wants) {
+  wants = POLLOUT;
+  if (tls_) {
+    KAPPA_TRY(const TlsStream::Step step, tls_->write(head.empty() ? tail : head));
+    if (step.ended) return fail_errno(1014, "the connection broke", EPIPE);
+    if (step.bytes == 0) wants = step.wants;
+    return step.bytes;
+  }
+  iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(tail.data()), tail.size()}};
+  msghdr message{};
+  message.msg_iov = head.empty() ? pieces + 1 : pieces;
+  message.msg_iovlen = head.empty() || tail.empty() ? 1 : 2;
+  for (;;) {
+    const ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::size_t{0};
+    if (errno != EINTR) return fail_errno(1014, "the connection broke", errno);
+  }
+}
+
 Status FrameSocket::send(std::string_view head, std::string_view tail, Deadline deadline) {
   in_.consume(std::exchange(consume_next_, 0));
   while (!head.empty() || !tail.empty()) {
-    iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()},
-                       {const_cast<char*>(tail.data()), tail.size()}};
-    msghdr message{};
-    message.msg_iov = head.empty() ? pieces + 1 : pieces;
-    message.msg_iovlen = head.empty() || tail.empty() ? 1 : 2;
-    const ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
-    if (sent >= 0) {
-      const auto bytes = static_cast<std::size_t>(sent);
-      const std::size_t from_head = std::min(bytes, head.size());
-      head.remove_prefix(from_head);
-      tail.remove_prefix(bytes - from_head);
-      continue;
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) {
+    short wants = 0;
+    auto sent = send_some(head, tail, wants);
+    if (!sent) {
       // The server may have said why before it closed: its last words are still readable.
-      const int send_errno = errno;
       for (auto more = read_some(); more && *more; more = read_some()) {
       }
-      auto error = fail_errno(1014, "the connection broke", send_errno);
-      error.error().code = ErrorCode::kClosed;
-      return broken(std::move(error));
+      sent.error().code = ErrorCode::kClosed;
+      return broken(std::unexpected(std::move(sent).error()));
+    }
+    if (*sent != 0) {
+      const std::size_t from_head = std::min(*sent, head.size());
+      head.remove_prefix(from_head);
+      tail.remove_prefix(*sent - from_head);
+      continue;
     }
     const bool may_read = in_.size() < kBufferedWhileSendingMax;
-    KAPPA_CHECK_OK(wait_for(static_cast<short>(POLLOUT | (may_read ? POLLIN : 0)), deadline));
+    KAPPA_CHECK_OK(wait_for(static_cast<short>(wants | (may_read ? POLLIN : 0)), deadline));
     if (may_read) {
       KAPPA_TRY([[maybe_unused]] const bool any, read_some());
     }
@@ -171,6 +240,8 @@ Status FrameSocket::send(std::string_view head, std::string_view tail, Deadline 
 Expected<std::optional<FrameSocket::Frame>> FrameSocket::receive(Deadline deadline, bool wait) {
   in_.consume(std::exchange(consume_next_, 0));
   for (;;) {
+    if (in_.size() >= kTlsAlert.size() && as_text(in_.bytes()).starts_with(kTlsAlert) && !tls_)
+      return broken(fail(ErrorCode::kInvalid, 1018, "the server's port speaks TLS", "give --tls-ca, or --tls"));
     std::size_t needed = kFrameHeaderBytes;
     if (in_.size() >= kFrameHeaderBytes) {
       auto length = check_frame_length(in_.bytes(), limits::kFrameBytesMax);

@@ -1,4 +1,4 @@
-// One TCP connection of the client: frames out, frames in, with deadlines and an interrupt.
+// One connection of the client, over TCP, TLS or a Unix socket: frames out, frames in, with deadlines and an interrupt.
 //
 // Non-blocking socket and poll(); while a send waits for room it reads what arrives, so two peers that
 // both send can never block each other. One thread, except interrupt(). After any error the socket
@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +16,7 @@
 #include "proto/error.h"
 #include "proto/frame.h"
 #include "proto/receive_buffer.h"
+#include "tools/client/tls_stream.h"
 
 namespace kappa {
 
@@ -27,8 +29,15 @@ class FrameSocket {
   FrameSocket(const FrameSocket&) = delete;
   FrameSocket& operator=(const FrameSocket&) = delete;
 
-  // HOST:PORT. kInvalid 1001 for an address that cannot be read, kIo 1001 when nobody answers there.
-  [[nodiscard]] Status connect(const std::string& address, Deadline deadline);
+  struct Where {
+    std::string address;      // HOST:PORT; or the path of a Unix socket, which has a slash in it.
+    bool tls = false;         // Not on a Unix socket.
+    std::string authorities;  // Of TLS; see TlsStream.
+  };
+  // kInvalid 1001 for an address that cannot be read, kIo 1001 when nobody answers there, kInvalid 1018 for TLS.
+  [[nodiscard]] Status connect(const Where& where, Deadline deadline);
+  // Nobody on the way can read along: TLS, a Unix socket, or this machine.
+  [[nodiscard]] bool is_private() const;
   [[nodiscard]] bool connected() const { return fd_ >= 0; }
   void close();
 
@@ -49,10 +58,16 @@ class FrameSocket {
  private:
   [[nodiscard]] Status wait_for(short events, Deadline deadline);
   [[nodiscard]] Expected<bool> read_some();  // False: nothing there now.
+  // Bytes sent; 0: the socket must be ready for `wants` first.
+  [[nodiscard]] Expected<std::size_t> send_some(std::string_view head, std::string_view tail, short& wants);
+  [[nodiscard]] Status connect_unix(const std::string& path);
+  [[nodiscard]] Status connect_tcp(const std::string& address, const std::string& host, Deadline deadline);
+  [[nodiscard]] Status begin_tls(const Where& where, const std::string& host, Deadline deadline);
   [[nodiscard]] std::unexpected<Error> broken(std::unexpected<Error> error);
 
   int fd_ = -1;
   int interrupt_fd_ = -1;
+  std::unique_ptr<TlsStream> tls_;
   ReceiveBuffer in_;
   std::size_t consume_next_ = 0;  // Of the frame given last.
 };

@@ -84,6 +84,12 @@ class Wire {
     in_.erase(0, bytes);
     return result;
   }
+  // Of a server that speaks TLS: true while it still says something.
+  [[nodiscard]] bool frame_or_alert() {
+    const bool more = fill();
+    in_.clear();
+    return more;
+  }
   // True if the server ends the connection without another byte (an orderly end or a reset).
   [[nodiscard]] bool ended() {
     while (fill()) {
