@@ -82,8 +82,10 @@ Status EngineImpl::start() {
   for (const ViewPtr& view : feed) {
     if (!view->failed() && view->checking()) unchecked.push_back(view);
   }
-  if (!options_.read_only) {
-    pipeline_ = std::make_unique<Pipeline>(log_, options_.replay, std::move(feed));
+  if (!options_.read_only) pipeline_ = std::make_unique<Pipeline>(log_, options_.replay, std::move(feed));
+  watches_ = std::make_shared<WatchHub>(pipeline_ ? WatchHub::HoldStill([this] { return pipeline_->hold_still(); })
+                                                  : WatchHub::HoldStill());
+  if (pipeline_) {
     keeper_ = std::make_unique<VersionKeeper>([this] { return keep_versions(); });
   }
   if (unchecked.empty()) return {};
@@ -271,6 +273,11 @@ void EngineImpl::wait(std::string_view name, const Freshness& freshness, std::fu
               }
               ready(std::move(status));
             });
+}
+
+Expected<std::unique_ptr<Watch>> EngineImpl::watch(WatchRequest request, std::function<void(WatchNews)> news) {
+  const std::string name = request.view;
+  return watches_->watch(std::move(request), std::move(news), [this, name] { return find_view(name); });
 }
 
 void EngineImpl::wait_view(ViewPtr view, const Freshness& wanted, std::function<void(Status)> ready) {

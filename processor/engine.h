@@ -20,6 +20,7 @@
 #include "processor/replay/replay_options.h"
 #include "processor/sql/plan.h"
 #include "processor/state/memory_budget.h"
+#include "processor/watch.h"
 #include "proto/error.h"
 #include "proto/ids.h"
 #include "proto/value.h"
@@ -171,6 +172,12 @@ class Engine {
   // freshness, with kTimeout 4005 when it does not in time, or kNotFound. Bounded number of waiters
   // (kBusy).
   virtual void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) = 0;
+
+  // Follows a view from now on. `news` is called, from any thread and with locks held, so it must only take note:
+  // at most once for each kind between two steps. Blocks for moments. Watches end before the engine.
+  // kNotFound 2003, kInvalid 2011 key shape, the view's error when it failed.
+  [[nodiscard]] virtual Expected<std::unique_ptr<Watch>> watch(WatchRequest request,
+                                                               std::function<void(WatchNews)> news) = 0;
 
   // The building of a view stops where it is, or goes on. A pause ends with the process. kNotFound 2003: no such
   // view; kNotFound 2018: it is not being built.

@@ -83,6 +83,7 @@ void EngineImpl::close_states(const EntryRef& ref) {
     }
   }
   for (const ViewPtr& view : closed) {
+    watches_->ended(view);
     pipeline_->remove(view);
     // A query that still reads the view keeps the files open; what is left is removed at the next start.
     std::error_code error;

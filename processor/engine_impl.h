@@ -20,6 +20,7 @@
 #include "processor/sql/compile.h"
 #include "processor/state_checker.h"
 #include "processor/version_keeper.h"
+#include "processor/watch/watch_impl.h"
 
 namespace kappa::processor {
 
@@ -37,13 +38,14 @@ class EngineImpl final : public Engine {
   Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
                                  const std::atomic<bool>& cancelled) override;
   void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) override;
+  Expected<std::unique_ptr<Watch>> watch(WatchRequest request, std::function<void(WatchNews)> news) override;
   Status pause_replay(std::string_view view) override;
   Status resume_replay(std::string_view view) override;
   std::vector<ViewStatus> views() const override;
   std::vector<StreamStatus> streams() const override;
 
  private:
-  using ViewPtr = std::shared_ptr<LiveView>;
+  using ViewPtr = processor::ViewPtr;
   using ViewMap = std::map<EntryRef, ViewPtr>;  // Every version that has a state, the dead letters' apart.
 
   [[nodiscard]] CatalogStatePtr catalog() const;
@@ -139,6 +141,7 @@ class EngineImpl final : public Engine {
   std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();
   ViewMap dead_letters_;  // By stream and version.
   std::unique_ptr<Pipeline> pipeline_;  // Null when read-only.
+  std::shared_ptr<WatchHub> watches_;   // Shared with watches, which keep it for their end.
   std::unique_ptr<StateChecker> checker_;  // Null when everything was checked at opening. Ends before those.
   std::unique_ptr<VersionKeeper> keeper_;  // Null when read-only. Ends first.
 };

@@ -193,7 +193,14 @@ Status EngineImpl::complete_switch(Offset id) {
     // Readers must not go back: the versions are compared while none of them moves.
     const Pipeline::Still still = pipeline_->hold_still();
     error = not_ready(*now, to_new);
-    if (!error) set_catalog(catalog()->with(std::make_shared<const Replacement>(next)));
+    if (!error) {
+      set_catalog(catalog()->with(std::make_shared<const Replacement>(next)));
+      for (const Replacement::Member& member : next.members) {
+        const ViewPtr from = find_state({member.name, to_new ? member.from : member.to});
+        const ViewPtr to = find_state({member.name, to_new ? member.to : member.from});
+        if (from && to) watches_->switch_over(member.name, from, to);
+      }
+    }
   }
   if (error && error->code == ErrorCode::kBusy) return std::unexpected(*error);
   if (error) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "processor/plan_identity.h"
+#include "processor/watch/view_feed.h"
 
 namespace kappa::processor {
 namespace {
@@ -150,9 +151,22 @@ Status LiveView::open_state(log::Log& log, std::uint64_t check_bytes) {
   state_changed_ = false;
   offset_changed_ = false;
   last_freeze_ = Clock::now();
-  const std::lock_guard lock(mutex_);
-  served_ = Served{store_, std::move(built.reader)};
+  changed_until_.store(progress_.applied.value(), std::memory_order_relaxed);
+  std::shared_ptr<ViewFeed> feed;
+  {
+    const std::lock_guard lock(mutex_);
+    served_ = Served{store_, std::move(built.reader)};
+    feed = feed_;
+    store_->observe(feed != nullptr);
+  }
+  if (feed) feed->made_anew();
   return {};
+}
+
+void LiveView::set_feed(std::shared_ptr<ViewFeed> feed) {
+  const std::lock_guard lock(mutex_);
+  feed_ = std::move(feed);
+  if (served_.store) served_.store->observe(feed_ != nullptr);
 }
 
 Status LiveView::start_over(log::Log& log) {
@@ -329,12 +343,18 @@ class LiveView::Receiver final : public Feeder::Receiver {
     fed_ = true;
     return view_.flow_.heads()[head].in->push(batch);
   }
-  Status advance(std::int64_t watermark) override { return view_.flow_.advance(watermark); }
+  Status advance(std::int64_t watermark) override {
+    moved_ = true;
+    return view_.flow_.advance(watermark);
+  }
   [[nodiscard]] bool fed() const { return fed_; }
+  // Something that may change a row came.
+  [[nodiscard]] bool moved() const { return fed_ || moved_; }
 
  private:
   LiveView& view_;
   bool fed_ = false;
+  bool moved_ = false;
 };
 
 void LiveView::count_failures(const EventSource& source, std::size_t first) {
@@ -395,8 +415,11 @@ Status LiveView::apply(const EventSource& source, std::size_t first) {
   progress_.applied = source.position();
   progress_.rows = row_count_;
   store_->end_publish(progress_);
+  if (receiver.moved()) changed_until_.store(progress_.applied.value(), std::memory_order_relaxed);
   if (output_) output_->applied(progress_.applied);
   publish_visible();
+  // Changes only while no view moves, and this one does.
+  if (feed_) feed_->published(progress_.applied, store_->take_changes());
   const std::size_t bytes = store_->active_bytes();
   over_budget_.store(options_.memory->wait_now(store_->uncommitted_bytes()), std::memory_order_relaxed);
   if (checking()) {
@@ -407,14 +430,24 @@ Status LiveView::apply(const EventSource& source, std::size_t first) {
 }
 
 void LiveView::mark_failed(const Error& error) {
-  const std::lock_guard lock(mutex_);
-  error_ = error;
+  std::shared_ptr<ViewFeed> feed;
+  {
+    const std::lock_guard lock(mutex_);
+    error_ = error;
+    feed = feed_;
+  }
+  if (feed) feed->failed();
 }
 
 bool LiveView::mark_failed(const Error& error, std::uint64_t generation) {
-  const std::lock_guard lock(mutex_);
-  if (error_ || generation_ != generation) return false;
-  error_ = error;
+  std::shared_ptr<ViewFeed> feed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (error_ || generation_ != generation) return false;
+    error_ = error;
+    feed = feed_;
+  }
+  if (feed) feed->failed();
   return true;
 }
 

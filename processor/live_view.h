@@ -36,6 +36,8 @@ namespace kappa::processor {
 // Number of the error of a state whose bytes are wrong (state_store.h): the log makes it anew.
 inline constexpr std::uint16_t kStateDamaged = 3301;
 
+class ViewFeed;
+
 class LiveView {
  public:
   using Clock = std::chrono::steady_clock;
@@ -123,6 +125,10 @@ class LiveView {
   // Called, from any thread, when go_on() has something to do; empty: nobody.
   void set_wake(std::function<void()> wake);
   [[nodiscard]] const CatalogEntry& entry() const { return *entry_; }
+  // Whom changes of its rows are told, null: nobody. While no view moves (Pipeline::hold_still).
+  void set_feed(std::shared_ptr<ViewFeed> feed);
+  // No event changed anything from this applied offset on.
+  [[nodiscard]] Offset changed_until() const { return Offset(changed_until_.load(std::memory_order_relaxed)); }
   // Keeps the plan alive, and nothing else of the view.
   [[nodiscard]] CatalogEntryPtr entry_pointer() const { return entry_; }
   [[nodiscard]] const ViewPlan& plan() const { return *entry_->view; }
@@ -204,7 +210,8 @@ class LiveView {
   Clock::time_point last_freeze_ = Clock::now();
   Clock::time_point freeze_not_before_{};  // The log could not name the place.
 
-  mutable std::mutex mutex_;           // Guards the next seven.
+  mutable std::mutex mutex_;           // Guards the next eight; feed_ changes only while no view moves.
+  std::shared_ptr<ViewFeed> feed_;     // Shared with who follows it.
   log::Hold hold_;                     // Keeps the log from the committed offset on.
   Served served_;
   std::optional<Error> error_;
@@ -215,6 +222,7 @@ class LiveView {
   double replay_rate_ = 0;
   std::atomic<std::uint64_t> visible_{0};
   std::atomic<std::uint64_t> build_end_{0};
+  std::atomic<std::uint64_t> changed_until_{0};
   std::atomic<std::uint64_t> events_applied_{0};
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<Clock::duration::rep> commit_took_{0};  // The last one.

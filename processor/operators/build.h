@@ -38,6 +38,12 @@ class ViewReader {
   [[nodiscard]] virtual Expected<std::optional<StoredRow>> decode(std::string_view key,
                                                                   std::string_view value) const = 0;
 
+  // The keys of the view whose rows follow from this entry; nullopt: its own key alone, by decode().
+  [[nodiscard]] virtual std::optional<KeyRange> decides(std::string_view key) const {
+    static_cast<void>(key);
+    return std::nullopt;
+  }
+
   // Rows in key order. One thread.
   class Cursor {
    public:

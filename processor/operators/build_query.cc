@@ -70,7 +70,6 @@ class DataflowRun final : public QueryRun {
   }
 
  private:
-  static constexpr TableId kRowsTable = 0;
 
   // Snapshots see what was published.
   void publish() {

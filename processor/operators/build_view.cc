@@ -13,7 +13,6 @@ namespace kappa::processor {
 
 Expected<BuiltView> build_view(const ViewPlan& plan, InputKind input, StateStore& store,
                                std::uint64_t& row_count, Operator* sink) {
-  static constexpr TableId kRowsTable = 0;
   BuiltView built;
   PlanBuilder builder(built.flow, store, {.scans_take_back = input == InputKind::kRetracting});
   if (sink != nullptr) {

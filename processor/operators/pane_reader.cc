@@ -35,6 +35,21 @@ void PaneReader::append_window(std::string& others, std::int64_t start) const {
   for (std::size_t i = 0; i < ends_; ++i) append_pane(others, start + panes_.grid.size());
 }
 
+std::optional<KeyRange> PaneReader::decides(std::string_view key) const {
+  KeyRange range;
+  const auto pane = read_pane(key);
+  if (!pane) return range;  // Damage, which reading it says.
+  const std::string others(key.substr(0, key.size() - kPaneBytes));
+  const auto clamped = [](Int128 time) { return static_cast<std::int64_t>(std::clamp<Int128>(time, INT64_MIN, INT64_MAX)); };
+  range.from = others;
+  append_pane(range.from, clamped(panes_.grid.first_of(*pane)));
+  range.to = others;
+  append_pane(*range.to, clamped(panes_.grid.last_until(*pane)));
+  // Behind whatever says where that window ends.
+  range.to->push_back('\xff');
+  return range;
+}
+
 // Goes over the panes; windows of one combination of the other keys after those of another.
 class PaneReader::WindowCursor final : public ViewReader::Cursor {
  public:

@@ -27,6 +27,8 @@ class PaneReader final : public ViewReader {
   [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key, std::string_view value) const override {
     return windows_->decode(key, value);
   }
+  // The windows that a pane is in.
+  [[nodiscard]] std::optional<KeyRange> decides(std::string_view key) const override;
   [[nodiscard]] std::unique_ptr<Cursor> scan(StateSnapshot& snapshot, KeyRange range) const override;
   [[nodiscard]] Expected<PointRead> get(StateStore& store, std::string_view key) const override;
 

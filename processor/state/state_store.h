@@ -51,6 +51,16 @@ struct Progress {
 // Which of a view's tables: operators number theirs from 1; 0 is the view's rows.
 using TableId = std::uint8_t;
 
+// The table that readers' rows are made of.
+inline constexpr TableId kRowsTable = 0;
+
+// What a publish did to an entry of it; nullopt: there was (is) none.
+struct EntryChange {
+  std::string key;
+  std::optional<std::string> before;
+  std::optional<std::string> after;
+};
+
 // Ordered iteration over one table of a snapshot. Views are valid until the next call.
 class StateCursor {
  public:
@@ -110,6 +120,9 @@ struct StateEntry {
   bool touched = false;            // Since eviction looked at it last.
 };
 
+// Keys and values that one publish may leave behind for those who watch the view.
+inline constexpr std::size_t kChangesBytesMax = std::size_t{64} << 20;
+
 class StateStore {
  public:
   // kCorrupt 3301 (checksum, hash or LMDB structure), kIo, kUnsupported 3103. The caller deletes the
@@ -150,6 +163,16 @@ class StateStore {
   // Everything between these two calls becomes visible to readers at once, with `progress`.
   virtual void begin_publish() = 0;
   virtual void end_publish(const Progress& progress) = 0;
+  // Whether what publishes do to kRowsTable is remembered; it costs nothing where it is not. Not during a publish;
+  // any thread that keeps those from happening.
+  virtual void observe(bool on) = 0;
+  // What the last publish did there, in the order of the keys. `complete` is false where that would have taken too
+  // much memory (kChangesBytesMax) or could not be read.
+  struct Changes {
+    std::vector<EntryChange> entries;
+    bool complete = true;
+  };
+  [[nodiscard]] virtual Changes take_changes() = 0;
   // Bytes of the active overlay; the processor freezes at its budget or its interval.
   [[nodiscard]] virtual std::size_t active_bytes() const = 0;
   // The same with the frozen overlay's.

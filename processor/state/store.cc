@@ -136,6 +136,11 @@ StateEntry& LayeredStore::writable_of_older(StateEntry& entry) {
 }
 
 StateEntry& LayeredStore::entry_unloaded(TableId table, std::string_view key) {
+  if (observed_.load(std::memory_order_relaxed) && table == kRowsTable) {
+    // Here it does matter.
+    if (const auto loaded = entry(table, key)) return **loaded;
+    before_complete_ = false;
+  }
   const EntryCache::Lookup lookup = EntryCache::lookup(table, key);
   if (StateEntry* found = cache_->find(lookup)) return writable(*found);
   make_room(1);
@@ -144,14 +149,20 @@ StateEntry& LayeredStore::entry_unloaded(TableId table, std::string_view key) {
 
 Expected<StateEntry*> LayeredStore::entry(TableId table, std::string_view key) {
   const EntryCache::Lookup lookup = EntryCache::lookup(table, key);
-  if (StateEntry* found = cache_->find(lookup)) return &writable(*found);
+  if (StateEntry* found = cache_->find(lookup)) {
+    StateEntry& entry = writable(*found);
+    if (table == kRowsTable) remember(entry);
+    return &entry;
+  }
   std::optional<std::string> value;
   if (tree_) {
     KAPPA_CHECK_OK(look_below());
     KAPPA_TRY(value, tree_->get(below_, table, key));
   }
   make_room(1);
-  return &add(lookup, value);
+  StateEntry& entry = add(lookup, value);
+  if (table == kRowsTable) remember(entry);
+  return &entry;
 }
 
 Status LayeredStore::entries(TableId table, std::span<const std::string_view> keys, std::span<StateEntry*> out) {
@@ -175,7 +186,14 @@ Status LayeredStore::entries(TableId table, std::span<const std::string_view> ke
       if (found == nullptr) missing_.push_back(i);
     }
   }
-  if (missing_.empty()) return {};
+  const auto remember_all = [&] {
+    if (table != kRowsTable || !observed_.load(std::memory_order_relaxed)) return;
+    for (const StateEntry* const entry : out) remember_before(*entry);
+  };
+  if (missing_.empty()) {
+    remember_all();
+    return {};
+  }
   missing_values_.assign(missing_.size(), std::nullopt);
   if (tree_) {
     KAPPA_CHECK_OK(look_below());
@@ -189,7 +207,40 @@ Status LayeredStore::entries(TableId table, std::span<const std::string_view> ke
     StateEntry* const found = cache_->find(lookup);  // The same key came before.
     out[i] = found != nullptr ? found : &add(lookup, missing_values_[m]);
   }
+  remember_all();
   return {};
+}
+
+void LayeredStore::remember_before(const StateEntry& entry) {
+  if (!publishing_ || !before_complete_) return;
+  const auto [at, first] = before_.try_emplace(std::string(entry.key));
+  if (!first) return;
+  static constexpr std::size_t kEntryBytes = 128;
+  before_bytes_ += entry.key.size() + entry.value.size() + kEntryBytes;
+  if (before_bytes_ > kChangesBytesMax) {
+    before_complete_ = false;
+    before_ = {};
+    return;
+  }
+  if (entry.exists) at->second.emplace(std::string_view(entry.value));
+}
+
+void LayeredStore::compare_with_before() {
+  changes_ = {};
+  changes_.complete = std::exchange(before_complete_, true);
+  before_bytes_ = 0;
+  auto all = std::exchange(before_, {});
+  if (!changes_.complete) return;
+  for (auto& [key, before] : all) {
+    // What was looked at in this publish is in memory.
+    const StateEntry* const now = cache_->find(EntryCache::lookup(kRowsTable, key));
+    const bool exists = now != nullptr && now->exists;
+    if (exists == before.has_value() && (!exists || std::string_view(now->value) == *before)) continue;
+    EntryChange change{key, std::move(before), std::nullopt};
+    if (exists) change.after.emplace(std::string_view(now->value));
+    changes_.entries.push_back(std::move(change));
+  }
+  std::ranges::sort(changes_.entries, {}, &EntryChange::key);
 }
 
 Expected<std::optional<std::string>> LayeredStore::get(TableId table, std::string_view key) {
@@ -277,6 +328,8 @@ void LayeredStore::end_publish(const Progress& progress) {
   begin_changes();
   visible_ = progress;
   ++version_;
+  if (observed_.load(std::memory_order_relaxed) || !before_.empty()) [[unlikely]]
+    compare_with_before();
   retire_overlays();
   evict();
   locked_ = false;

@@ -7,9 +7,12 @@
 
 #include <array>
 #include <atomic>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "processor/state/entry_cache.h"
@@ -69,6 +72,8 @@ class LayeredStore final : public StateStore {
   [[nodiscard]] Expected<std::unique_ptr<StateCursor>> scan(TableId table, KeyRange range, bool backward) override;
   void begin_publish() override;
   void end_publish(const Progress& progress) override;
+  void observe(bool on) override { observed_.store(on, std::memory_order_relaxed); }
+  [[nodiscard]] Changes take_changes() override { return std::exchange(changes_, {}); }
   [[nodiscard]] std::size_t active_bytes() const override;
   [[nodiscard]] std::size_t uncommitted_bytes() const override {
     return active_bytes() + frozen_bytes_.load(std::memory_order_relaxed);
@@ -104,6 +109,13 @@ class LayeredStore final : public StateStore {
   void note_change(StateEntry& entry);
   // The entry of a key whose value does not matter. After begin_changes().
   [[nodiscard]] StateEntry& entry_unloaded(TableId table, std::string_view key);
+  // Keeps what an entry is before this publish changes it, if somebody wants to know.
+  void remember(const StateEntry& entry) {
+    if (observed_.load(std::memory_order_relaxed)) [[unlikely]]
+      remember_before(entry);
+  }
+  void remember_before(const StateEntry& entry);
+  void compare_with_before();
   // Readers are out: what no overlay needs any more, and what the budget wants back, goes to garbage_.
   void retire_overlays();
   void evict();
@@ -138,6 +150,11 @@ class LayeredStore final : public StateStore {
   std::vector<std::size_t> missing_;
   std::vector<std::string_view> missing_keys_;
   std::vector<std::optional<std::string_view>> missing_values_;
+  std::atomic<bool> observed_{false};               // Set by whoever keeps the processor still.
+  boost::unordered_flat_map<std::string, std::optional<std::string>> before_;  // Of entries of kRowsTable.
+  std::size_t before_bytes_ = 0;
+  bool before_complete_ = true;
+  Changes changes_;
 
   std::atomic<std::uint64_t> committed_{0};
   std::atomic<bool> has_frozen_{false};

@@ -61,6 +61,10 @@ class FakeEngine final : public processor::Engine {
     }
     std::thread([ready = std::move(ready)] { ready({}); }).detach();
   }
+  [[nodiscard]] Expected<std::unique_ptr<processor::Watch>> watch(
+      processor::WatchRequest, std::function<void(processor::WatchNews)>) override {
+    return fail(ErrorCode::kNotFound, 2003, "no view");
+  }
   [[nodiscard]] Status pause_replay(std::string_view) override { return {}; }
   [[nodiscard]] Status resume_replay(std::string_view) override { return {}; }
   [[nodiscard]] std::vector<processor::ViewStatus> views() const override {
