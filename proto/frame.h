@@ -37,6 +37,7 @@ enum class FrameType : std::uint8_t {
   kPing = 4,
   kPong = 5,
   kCancel = 6,
+  kCredit = 7,
   kAppend = 16,
   kAppendOk = 17,
   kProducer = 18,
@@ -50,6 +51,10 @@ enum class FrameType : std::uint8_t {
   kGet = 36,
   kRow = 37,
   kScan = 38,
+  kWatch = 40,
+  kStep = 41,
+  kChanges = 43,
+  kMark = 45,
   kStatus = 48,
   kStatusOk = 49,
 };

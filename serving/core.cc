@@ -31,12 +31,14 @@ Core::Core(ServerOptions options, log::Log& log, processor::Engine& engine)
       spare_fd_(open_spare()),
       mailbox_(std::make_shared<Mailbox>(io_, [this] { deliver(); })),
       reads_(*this, log),
+      watches_(*this, engine),
       query_pool_("kappa-query", std::max(1U, options_.query_threads), kQueriesQueuedMax, kQueryThreadsMax) {}
 
 Core::~Core() {
   mailbox_->close();
   for (const auto& [id, connection] : std::exchange(connections_, {})) connection->close();
   reads_.stop();
+  watches_.stop();
   query_pool_.stop();
   if (spare_fd_ >= 0) ::close(spare_fd_);
 }
@@ -59,6 +61,7 @@ std::shared_ptr<Connection> Core::find(std::uint64_t connection) const {
 void Core::forget(Connection& connection) {
   peers_.left(connection.peer(), Clock::now());
   connections_.erase(connection.id());
+  watches_.forget(connection.id());
   if (reads_.any_waiting()) arm(Clock::now());
   check_drained();
 }
@@ -170,7 +173,7 @@ void Core::arm(Deadline deadline) {
 void Core::tick() {
   armed_ = kNever;
   const Deadline now = Clock::now();
-  Deadline next = reads_.expire(now, draining_);
+  Deadline next = std::min(reads_.expire(now, draining_), watches_.due(now));
   // Closing a connection changes the map.
   std::vector<std::shared_ptr<Connection>> all;
   all.reserve(connections_.size());
@@ -188,6 +191,7 @@ void Core::drain(milliseconds deadline, std::function<void()> done) {
     stop_listening();
     tokens_timer_.cancel();
     static_cast<void>(reads_.expire(Clock::now(), true));
+    watches_.drain();
     const auto all = connections_;
     for (const auto& [id, connection] : all) connection->drain();
     drain_timer_.expires_after(deadline);

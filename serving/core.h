@@ -27,6 +27,7 @@
 #include "serving/server.h"
 #include "serving/tls.h"
 #include "serving/tokens.h"
+#include "serving/watches.h"
 #include "serving/worker_pool.h"
 
 namespace kappa::serving {
@@ -167,6 +168,7 @@ class Core {
   std::uint64_t denied_total_ = 0;
 
   Reads reads_;
+  Watches watches_;
   WorkerPool query_pool_;
 };
 

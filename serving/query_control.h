@@ -3,9 +3,13 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <mutex>
+#include <utility>
 
 namespace kappa::serving {
 
@@ -25,27 +29,70 @@ class QueryControl {
   // a client that does not read, gives up and cancels.
   [[nodiscard]] bool reserve(std::size_t bytes) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return cancelled_ || unsent_ < kQueryUnsentBytesMax; });
-    unsent_ += bytes;
+    changed_.wait(lock, [this] { return cancelled_ || roomy(); });
+    count(bytes);
+    return !cancelled_;
+  }
+  // The same, but it waits at most until then: false also if there is no room by that time.
+  [[nodiscard]] bool reserve_until(std::size_t bytes, std::chrono::steady_clock::time_point until) {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_until(lock, until, [this] { return cancelled_ || roomy(); })) return false;
+    count(bytes);
+    return !cancelled_;
+  }
+  // Counts them in without waiting.
+  [[nodiscard]] bool reserve_now(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    count(bytes);
     return !cancelled_;
   }
   // Whether reserve() would return at once.
   [[nodiscard]] bool has_room() {
     const std::lock_guard lock(mutex_);
-    return cancelled_ || unsent_ < kQueryUnsentBytesMax;
+    return cancelled_ || roomy();
   }
+  // From here on at most so many bytes are sent, and what grant() adds; the last frame may go over it.
+  void limit_credit(std::uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    limited_ = true;
+    credit_ = static_cast<std::int64_t>(bytes);
+  }
+  // Network thread.
+  void grant(std::uint64_t bytes) {
+    {
+      const std::lock_guard lock(mutex_);
+      credit_ += static_cast<std::int64_t>(bytes);
+      changed_.notify_all();
+    }
+    if (on_room_) on_room_();
+  }
+  // Network thread: what to do when there may be room again.
+  void set_on_room(std::function<void()> on_room) { on_room_ = std::move(on_room); }
   // Network thread: everything handed over so far has left.
   void sent(std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    unsent_ -= bytes;
-    changed_.notify_all();
+    {
+      const std::lock_guard lock(mutex_);
+      unsent_ -= bytes;
+      changed_.notify_all();
+    }
+    if (on_room_) on_room_();
   }
 
  private:
+  // With mutex_.
+  [[nodiscard]] bool roomy() const { return unsent_ < kQueryUnsentBytesMax && (!limited_ || credit_ > 0); }
+  void count(std::size_t bytes) {
+    unsent_ += bytes;
+    if (limited_) credit_ -= static_cast<std::int64_t>(bytes);
+  }
+
+  std::function<void()> on_room_;
   std::atomic<bool> cancelled_{false};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t unsent_ = 0;
+  bool limited_ = false;
+  std::int64_t credit_ = 0;
 };
 
 }  // namespace kappa::serving

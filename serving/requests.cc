@@ -1,5 +1,5 @@
 // What each request type does: HELLO, APPEND, PRODUCER, GET, CANCEL, PING. READ is in reads.cc, SQL and
-// SCAN in queries.cc, STATUS in status.cc.
+// SCAN in queries.cc, WATCH in watches.cc, STATUS in status.cc.
 #include <algorithm>
 
 #include "proto/limits.h"
@@ -21,6 +21,7 @@ bool is_request(FrameType type) {
     case FrameType::kSql:
     case FrameType::kGet:
     case FrameType::kScan:
+    case FrameType::kWatch:
     case FrameType::kStatus:
     case FrameType::kPing: return true;
     default: return false;
@@ -68,6 +69,7 @@ void Core::dispatch(Connection& connection, const FrameHeader& header, Bytes pay
   ++requests_total_;
   const std::uint64_t id = header.request_id;
   if (header.type == FrameType::kCancel) return cancel(connection, payload);
+  if (header.type == FrameType::kCredit) return watches_.credit(connection, payload);
   if (is_request(header.type) && connection.in_flight(id)) {
     return connection.reply(
         id, fail(ErrorCode::kInvalid, 1008, "request id " + std::to_string(id) + " is in flight already").error());
@@ -90,6 +92,7 @@ void Core::dispatch(Connection& connection, const FrameHeader& header, Bytes pay
     case FrameType::kSql: return sql(connection, id, payload);
     case FrameType::kGet: return get(connection, id, payload);
     case FrameType::kScan: return scan(connection, id, payload);
+    case FrameType::kWatch: return watches_.handle(connection, id, payload);
     case FrameType::kStatus:
       if (!connection.is_admin()) return connection.reply(id, denied(forbidden("the status", "admin")));
       return status(connection, id, payload);
@@ -111,7 +114,9 @@ void Core::cancel(Connection& connection, Bytes payload) {
   // Without an answer of its own: the request answers, whether it was cancelled in time or not.
   const auto message = decode_cancel(payload);
   if (!message) return connection.reply(0, message.error());
-  if (connection.cancel(message->request_id) && reads_.any_waiting()) arm(std::chrono::steady_clock::now());
+  if (!connection.cancel(message->request_id)) return;
+  if (reads_.any_waiting()) arm(std::chrono::steady_clock::now());
+  watches_.cancelled(connection.id(), message->request_id);
 }
 
 // --- APPEND ---

@@ -31,6 +31,7 @@ void add_read(CLI::App& app, int& status);  // Also `tail`.
 void add_sql(CLI::App& app, int& status);
 void add_get(CLI::App& app, int& status);
 void add_scan(CLI::App& app, int& status);
+void add_watch(CLI::App& app, int& status);
 void add_view(CLI::App& app, int& status);
 void add_apply(CLI::App& app, int& status);
 void add_dead(CLI::App& app, int& status);

@@ -108,6 +108,7 @@ int run_command_line(int argc, char** argv) {
   add_sql(app, status);
   add_get(app, status);
   add_scan(app, status);
+  add_watch(app, status);
   add_view(app, status);
   add_apply(app, status);
   add_dead(app, status);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "proto/messages.h"
+#include "proto/watch_messages.h"
 
 namespace kappa {
 namespace {
@@ -100,6 +101,15 @@ std::map<std::string, std::string> encoded_frames() {
   encode(GetMessage{{}, "v", {Value::text("k")}}, 11, frames["GET"]);
   encode(RowMessage{Offset(102), kColumns, Row{Value::bigint(-2)}}, 11, frames["ROW"]);
   encode(ScanMessage{{}, "v", {Value::text("k")}, {}, {}, 5}, 12, frames["SCAN"]);
+  encode(WatchMessage{"v", {Value::text("k")}, true, false, WatchMessage::From{Offset(102), 1}, 65'536}, 16,
+         frames["WATCH"]);
+  encode(StepMessage{Offset(103), 1, std::nullopt}, 16, frames["STEP"]);
+  std::string changes;
+  encode_change(false, {Value::bigint(1)}, changes);
+  encode_change(true, {Value::bigint(2)}, changes);
+  encode_changes(2, changes, 16, frames["CHANGES"]);
+  encode(MarkMessage{Offset(103), 1}, 16, frames["MARK"]);
+  encode(CreditMessage{16, 65'536}, frames["CREDIT"]);
   encode_empty(FrameType::kStatus, 13, frames["STATUS"]);
   encode_status_ok(R"({"version":"0.1.0"})", 13, frames["STATUS_OK"]);
   encode(Error{ErrorCode::kInvalid, 2001, "unexpected word", "", 0, SourcePlace{1, 8, 3}}, 14, frames["ERROR"]);
@@ -161,6 +171,55 @@ TEST(GoldenFrames, RequestsDecodeToTheirMeaning) {
   EXPECT_EQ(scan->limit, 5U);
   EXPECT_EQ(scan->prefix, Row{Value::text("k")});
   EXPECT_TRUE(scan->from.empty());
+}
+
+TEST(GoldenFrames, AWatchDecodesToItsMeaning) {
+  const std::string watch_bytes = golden("WATCH");
+  const auto watch = decode_watch(payload_of(watch_bytes));
+  ASSERT_TRUE(watch);
+  EXPECT_EQ(watch->view, "v");
+  EXPECT_EQ(watch->prefix, Row{Value::text("k")});
+  EXPECT_TRUE(watch->snapshot);
+  EXPECT_FALSE(watch->reset_at_cutover);
+  ASSERT_TRUE(watch->resume);
+  EXPECT_EQ(watch->resume->applied, Offset(102));
+  EXPECT_EQ(watch->resume->version, 1U);
+  EXPECT_EQ(watch->credit, 65'536U);
+
+  const std::string step_bytes = golden("STEP");
+  const auto step = decode_step(payload_of(step_bytes));
+  ASSERT_TRUE(step);
+  EXPECT_EQ(step->applied, Offset(103));
+  EXPECT_FALSE(step->reset);
+
+  const std::string changes_bytes = golden("CHANGES");
+  const auto changes = decode_changes(payload_of(changes_bytes));
+  ASSERT_TRUE(changes);
+  ASSERT_EQ(changes->changes.size(), 2U);
+  EXPECT_FALSE(changes->changes[0].added);
+  EXPECT_EQ(changes->changes[1].row, Row{Value::bigint(2)});
+
+  const std::string mark_bytes = golden("MARK");
+  const auto mark = decode_mark(payload_of(mark_bytes));
+  ASSERT_TRUE(mark);
+  EXPECT_EQ(mark->applied, Offset(103));
+
+  const std::string credit_bytes = golden("CREDIT");
+  const auto credit = decode_credit(payload_of(credit_bytes));
+  ASSERT_TRUE(credit);
+  EXPECT_EQ(credit->request_id, 16U);
+  // Bytes cut off or added anywhere are noticed.
+  const auto refuses = [](const std::string& bytes, auto&& decode) {
+    const std::string payload = bytes.substr(kFrameHeaderBytes);
+    for (std::size_t size = 0; size < payload.size(); ++size) EXPECT_FALSE(decode(as_bytes(payload).first(size)));
+    const std::string longer = payload + "x";
+    EXPECT_FALSE(decode(as_bytes(longer)));
+  };
+  refuses(watch_bytes, decode_watch);
+  refuses(step_bytes, decode_step);
+  refuses(changes_bytes, decode_changes);
+  refuses(mark_bytes, decode_mark);
+  refuses(credit_bytes, decode_credit);
 }
 
 TEST(GoldenFrames, AnswersDecodeToTheirMeaning) {

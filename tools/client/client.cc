@@ -7,6 +7,7 @@
 
 #include "proto/limits.h"
 #include "proto/messages.h"
+#include "proto/watch_messages.h"
 #include "tools/client/frame_socket.h"
 
 namespace kappa {
@@ -18,6 +19,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint32_t kReadBytes = std::uint32_t{1} << 20;
 // A statement may wait for freshness and then run; the server's own timeout must come first.
 constexpr std::chrono::milliseconds kGrace{5'000};
+// A watch is given a mark every 10 s at least.
+constexpr std::chrono::milliseconds kWatchSilence{30'000};
 
 const char* durability_name(std::uint8_t durability) {
   switch (durability) {
@@ -68,6 +71,7 @@ class ClientImpl final : public Client {
   [[nodiscard]] Expected<QueryEnd> scan(const Scan& scan, const QueryOptions& options,
                                         const std::function<bool(const std::vector<ClientColumn>&)>& columns,
                                         const std::function<bool(std::vector<Row>)>& rows) override;
+  [[nodiscard]] Status watch(const Watch& watch, Watcher& watcher) override;
   [[nodiscard]] Expected<std::string> status() override;
   void interrupt() override { socket_.interrupt(); }
 
@@ -381,6 +385,62 @@ Expected<Client::GetResult> ClientImpl::get(std::string_view view, const std::ve
   KAPPA_TRY(const Frame frame, call_for(FrameType::kRow, id, Clock::now() + patience));
   KAPPA_TRY(RowMessage message, decode_row_message(frame.payload));
   return GetResult{columns_of(std::move(message.columns)), std::move(message.row), message.applied};
+}
+
+Status ClientImpl::watch(const Watch& watch, Watcher& watcher) {
+  KAPPA_CHECK_OK(ensure_connected());
+  out_.clear();
+  const std::uint64_t id = next_id_++;
+  WatchMessage message{watch.view, watch.prefix, watch.snapshot, watch.reset_at_cutover, {}, 0};
+  if (watch.resume) message.resume = {watch.resume->applied, watch.resume->version};
+  encode(message, id, out_);
+  if (auto sent = socket_.send(out_, {}, deadline()); !sent) return broken(std::move(sent).error());
+  bool stopped = false;
+  for (;;) {
+    auto received = answer(id, Clock::now() + std::max(options_.timeout, kWatchSilence));
+    if (!received) {
+      if (stopped && received.error().number == 1012) return {};
+      return std::unexpected(std::move(received).error());
+    }
+    if (stopped) continue;
+    const Frame& frame = *received;
+    bool go_on = true;
+    switch (frame.header.type) {
+      case FrameType::kColumns: {
+        auto columns = decode_columns(frame.payload);
+        if (!columns) return broken(std::move(columns).error());
+        go_on = watcher.columns(columns_of(std::move(columns->columns)));
+        break;
+      }
+      case FrameType::kStep: {
+        const auto step = decode_step(frame.payload);
+        if (!step) return broken(step.error());
+        go_on = watcher.step({step->applied, step->version, step->reset});
+        break;
+      }
+      case FrameType::kChanges: {
+        const auto changes = decode_changes(frame.payload);
+        if (!changes) return broken(changes.error());
+        for (const ChangesMessage::Change& change : changes->changes) {
+          go_on = watcher.change(change.added, change.row);
+          if (!go_on) break;
+        }
+        break;
+      }
+      case FrameType::kMark: {
+        const auto mark = decode_mark(frame.payload);
+        if (!mark) return broken(mark.error());
+        go_on = watcher.mark({mark->applied, mark->version, std::nullopt});
+        break;
+      }
+      default: return broken(unexpected_answer().error());
+    }
+    if (go_on) continue;
+    stopped = true;
+    out_.clear();
+    encode(CancelMessage{id}, out_);
+    if (auto sent = socket_.send(out_, {}, deadline()); !sent) return broken(std::move(sent).error());
+  }
 }
 
 Expected<std::string> ClientImpl::status() {

@@ -150,6 +150,32 @@ class Client {
   [[nodiscard]] virtual Expected<QueryEnd> scan(const Scan& scan, const QueryOptions& options,
                                                 const std::function<bool(const std::vector<ClientColumn>&)>& columns,
                                                 const std::function<bool(std::vector<Row>)>& rows) = 0;
+  struct WatchStep {
+    Offset applied;
+    std::uint32_t version = 1;          // Of the view that serves.
+    std::optional<std::uint8_t> reset;  // Why what the caller has is to be thrown away (docs/protocol.md).
+  };
+  struct Watch {
+    std::string view;
+    std::vector<Value> prefix;  // Of the key.
+    bool snapshot = true;       // Begin with the rows that there are.
+    bool reset_at_cutover = false;
+    std::optional<WatchStep> resume;  // The last mark of an earlier watch.
+  };
+  // What a watch gives, in order; false ends it.
+  class Watcher {
+   public:
+    virtual ~Watcher() = default;
+    [[nodiscard]] virtual bool columns(const std::vector<ClientColumn>& columns) = 0;
+    // Before the changes of a step; not where there are none.
+    [[nodiscard]] virtual bool step(const WatchStep& step) = 0;
+    [[nodiscard]] virtual bool change(bool added, const Row& row) = 0;
+    // Everything up to here was given.
+    [[nodiscard]] virtual bool mark(const WatchStep& mark) = 0;
+  };
+  // Follows a view until the watcher, an error or interrupt() ends it. kTimeout 1015 when the server has been silent
+  // for longer than its marks leave it.
+  [[nodiscard]] virtual Status watch(const Watch& watch, Watcher& watcher) = 0;
   // The status document, JSON (docs/protocol.md lists its members).
   [[nodiscard]] virtual Expected<std::string> status() = 0;
   // From a signal handler's thread or another: makes the running call end with kClosed soon.
