@@ -154,17 +154,17 @@ class Watcher(threading.Thread):
 
 
 class Appender(threading.Thread):
-    """Feeds `kappa append` without end."""
+    """Feeds `kappa append` without end, 5,000 events a second."""
 
     def __init__(self, address):
         super().__init__()
-        self.process = subprocess.Popen([binary(), "append", "-a", address, "e", "-o", "json"],
+        self.process = subprocess.Popen([binary(), "append", "-a", address, "e", "-o", "json", "--rate", "5000"],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stop = False
         self.summary = None
 
     def run(self):
-        lines = b"".join(b'{"k":"k%d"}\n' % (i % KEYS) for i in range(1000))
+        lines = b"".join(b'{"k":"k%d"}\n' % (i % KEYS) for i in range(500))
         while not self.stop:
             self.process.stdin.write(lines)
             self.process.stdin.flush()

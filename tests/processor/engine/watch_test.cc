@@ -279,6 +279,7 @@ TEST_F(WatchTest, ACutoverIsOneStepOfTheExactDifference) {
   const auto wait_until_built = [&] { until([&] { return execute("ALTER VIEW v CUTOVER").has_value(); }); };
   version("SELECT k, count(*) AS n FROM e GROUP BY k");
   append("e", {R"({"k":"a","v":1})", R"({"k":"a","v":5})", R"({"k":"b","v":1})"});
+  run("SELECT * FROM v");
   auto prompt = watch("v");     // Is given every step.
   auto late = watch("v");       // Has changes waiting when the versions switch.
   auto first = watch("v@1");    // Follows that version.
