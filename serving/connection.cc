@@ -74,17 +74,19 @@ void Connection::start_read() {
   if (lingering_) {
     in_.consume(in_.size());
     room = in_.room(kReadBytesMin);
+  } else if (body_ && body_->dropped) {
+    room = in_.room(kReadBytesMin);
   } else {
     std::size_t total = read_bytes_;
     if (!body_ && in_.size() >= sizeof(std::uint32_t)) {
-      if (auto length = check_frame_length(in_.bytes(), limits::kFrameBytesMax)) {
+      if (auto length = check_frame_length(in_.bytes(), core_.options().frame_bytes_max)) {
         total = std::max(total, *length + sizeof(std::uint32_t));
       }
     }
     room = in_.room(std::max(total, in_.size() + 1));
   }
   const asio::mutable_buffer behind = asio::buffer(room.data(), room.size());
-  if (!body_) return transport_.async_read({behind, asio::mutable_buffer()}, std::move(done));
+  if (!body_ || body_->dropped) return transport_.async_read({behind, asio::mutable_buffer()}, std::move(done));
   // Whatever follows a body comes along in the same call.
   transport_.async_read(
       {asio::buffer(body_->body.data() + body_->filled, body_->body.size() - body_->filled), behind}, std::move(done));
@@ -98,13 +100,9 @@ void Connection::read_failed() {
 
 void Connection::on_read(std::size_t bytes) {
   if (lingering_ || closing_) return start_read();
+  active_ = true;
   if (body_) {
-    IncomingBody& body = *body_;
-    const std::size_t mine = std::min(bytes, body.body.size() - body.filled);
-    body.crc = crc32(body.crc, as_bytes(std::string_view(body.body).substr(body.filled, mine)));
-    body.filled += mine;
-    in_.commit(bytes - mine);
-    if (body.filled == body.body.size()) finish_body();
+    receive_body(bytes);
   } else {
     in_.commit(bytes);
     if (greeted_) {
@@ -114,6 +112,43 @@ void Connection::on_read(std::size_t bytes) {
     }
   }
   process();
+}
+
+void Connection::receive_body(std::size_t bytes) {
+  IncomingBody& body = *body_;
+  if (body.dropped) {
+    in_.commit(bytes);
+    const std::size_t mine = std::min(in_.size(), body.length - body.filled);
+    body.crc = crc32(body.crc, in_.bytes().first(mine));
+    in_.consume(mine);
+    body.filled += mine;
+  } else {
+    const std::size_t mine = std::min(bytes, body.length - body.filled);
+    body.crc = crc32(body.crc, as_bytes(std::string_view(body.body).substr(body.filled, mine)));
+    body.filled += mine;
+    in_.commit(bytes - mine);
+    account();
+    if (body.filled != body.length && core_.memory_short()) drop_body();
+  }
+  if (body.filled == body.length) finish_body();
+}
+
+void Connection::drop_body() {
+  body_->dropped = true;
+  body_->body = std::string();
+  account();
+}
+
+// Frames that are not whole, an append that waits, answers that are not sent.
+void Connection::account() {
+  std::size_t held = closed_ ? 0 : in_.size() + unsent();
+  if (!closed_ && body_ && !body_->dropped) held += body_->filled;
+  if (!closed_ && parked_) held += parked_->batch.body.size();
+  core_.held(std::exchange(held_, held), held);
+}
+
+bool Connection::was_idle() {
+  return greeted_ && !std::exchange(active_, false) && requests_.empty() && unsent() == 0;
 }
 
 void Connection::resume() {
@@ -127,6 +162,7 @@ void Connection::process() {
   }
   processing_ = false;
   if (closed_) return;
+  account();
   if (!paused() && in_.size() == 0) in_.shrink(read_bytes_ * 2);
   set_frame_deadline();
   if (!paused() || closing_) start_read();
@@ -135,7 +171,7 @@ void Connection::process() {
 bool Connection::process_frame() {
   const Bytes available = in_.bytes();
   if (available.size() < sizeof(std::uint32_t)) return false;
-  const auto length = check_frame_length(available, greeted_ ? limits::kFrameBytesMax : kHelloLengthMax);
+  const auto length = check_frame_length(available, greeted_ ? core_.options().frame_bytes_max : kHelloLengthMax);
   if (!length) {
     give_up(length.error());
     return false;
@@ -144,6 +180,8 @@ bool Connection::process_frame() {
   if (available.size() < frame_bytes) {
     if (greeted_ && frame_bytes > kDirectFrameBytes && available.size() >= kFrameHeaderBytes) {
       begin_body(parse_frame_header(available), available);
+      // Another kind of large frame cannot be received without the memory for it.
+      if (!body_ && core_.memory_short()) give_up(core_.busy());
     }
     return false;
   }
@@ -178,6 +216,7 @@ void Connection::begin_body(const FrameHeader& header, Bytes available) {
   body.topic = body.message.topic;
   body.message.topic = body.topic;
   body.filled = payload.size() - (*prefix)->prefix_bytes;
+  body.length = (*prefix)->body_length;
   body.crc = crc32(0, available.subspan(8));
   // Not filled with zeros first: pages that a slow client never sends are never touched.
   body.body.resize_and_overwrite((*prefix)->body_length, [&](char* data, std::size_t size) {
@@ -192,6 +231,7 @@ void Connection::finish_body() {
   body_.reset();
   body.message.topic = body.topic;
   if (auto checked = check_frame_crc(body.header, body.crc); !checked) return give_up(checked.error());
+  if (body.dropped) return core_.refuse_append(*this, body.header.request_id);
   core_.dispatch_append(*this, body.header.request_id, body.message, std::move(body.body));
 }
 
@@ -293,11 +333,15 @@ void Connection::give_up(const Error& error) {
 
 void Connection::flush() {
   dirty_ = false;
-  if (closed_ || writing_) return;
+  if (closed_) return;
+  if (writing_) return account();
   while (out_sent_ < out_.size()) {
     boost::system::error_code error;
     const std::size_t sent = transport_.write_some(std::string_view(out_).substr(out_sent_), error);
-    if (error == asio::error::would_block || error == asio::error::try_again) return wait_writable();
+    if (error == asio::error::would_block || error == asio::error::try_again) {
+      wait_writable();
+      return account();
+    }
     if (error == asio::error::interrupted) continue;
     if (error) return close();
     out_sent_ += sent;
@@ -333,10 +377,12 @@ void Connection::after_output_left() {
   if (out_.capacity() > kOutputKeptBytes) out_.shrink_to_fit();
   write_deadline_ = kNever;
   sent_since_deadline_ = 0;
+  account();
   for (auto& [control, bytes] : unsent_parts_) control->sent(bytes);
   unsent_parts_.clear();
   if (closing_) return finish_closing();
-  if (draining_ && requests_.empty()) close();
+  if (draining_ && requests_.empty()) return close();
+  core_.output_left(*this);
 }
 
 void Connection::finish_closing() {
@@ -359,6 +405,7 @@ void Connection::close() {
   transport_.close();
   cancel_all();
   unsent_parts_.clear();
+  account();
   core_.forget(*this);
 }
 

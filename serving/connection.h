@@ -98,6 +98,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close();
   // Closes if a deadline passed; gives the next deadline otherwise.
   [[nodiscard]] Deadline check_deadlines(Deadline now);
+  // Called now and then: true when nothing happened since the call before.
+  [[nodiscard]] bool was_idle();
+  // Answers that are not sent yet.
+  [[nodiscard]] std::size_t unsent() const { return out_.size() - out_sent_; }
 
  private:
   // An APPEND whose body is received straight into its final place.
@@ -107,7 +111,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::string topic;
     std::string body;
     std::size_t filled = 0;
+    std::size_t length = 0;
     std::uint32_t crc = 0;
+    bool dropped = false;  // There was no memory for it: received, checked, and refused.
   };
   struct AppendSlot {
     std::uint64_t request_id = 0;
@@ -122,6 +128,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // One step of process(): false when more bytes are needed.
   [[nodiscard]] bool process_frame();
   void begin_body(const FrameHeader& header, Bytes available);
+  void receive_body(std::size_t bytes);
+  void drop_body();
+  // Tells the Core what this connection holds.
+  void account();
   void finish_body();
   void wait_writable();
   void after_output_left();
@@ -147,6 +157,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint32_t features_ = 0;
   Deadline read_deadline_ = kNever;   // Handshake or frame.
   Deadline write_deadline_ = kNever;
+  std::size_t held_ = 0;  // As the Core knows it.
+  bool active_ = false;   // Since was_idle() looked last.
   bool greeted_ = false;
   bool reading_ = false;
   bool writing_ = false;

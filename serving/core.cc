@@ -62,6 +62,7 @@ void Core::forget(Connection& connection) {
   peers_.left(connection.peer(), Clock::now());
   connections_.erase(connection.id());
   watches_.forget(connection.id());
+  reads_.forget(connection.id());
   if (reads_.any_waiting()) arm(Clock::now());
   check_drained();
 }
@@ -79,7 +80,51 @@ void Core::refused(const Connection& connection, const Error& error) {
            std::to_string(error.number) + ": " + error.message);
 }
 
+Error Core::busy() {
+  ++busy_total_;
+  return Error{ErrorCode::kBusy, 4014, "the server's memory for connections is used up", "retry after 100 ms", 0, {}};
+}
+
+// Who holds most of the answers that nobody reads pays for all.
+void Core::close_hoarders() {
+  constexpr std::size_t kKept = std::size_t{256} << 10;
+  while (memory_short()) {
+    Connection* most = nullptr;
+    for (const auto& [id, connection] : connections_)
+      if (most == nullptr || connection->unsent() > most->unsent()) most = connection.get();
+    if (most == nullptr || most->unsent() < kKept) return;
+    timed_out(*most, "it does not read its answers, and there is no more memory for them");
+    most->shared_from_this()->close();
+  }
+}
+
+void Core::close_idle() {
+  if (draining_ || options_.idle_timeout.count() == 0) return;
+  const auto all = connections_;
+  for (const auto& [id, connection] : all) {
+    if (!connection->was_idle()) continue;
+    ++idle_total_;
+    connection->close();
+  }
+  idle_timer_.expires_after(options_.idle_timeout);
+  idle_timer_.async_wait([this](boost::system::error_code cancelled) {
+    if (!cancelled) close_idle();
+  });
+}
+
+void Core::expire_queries(Deadline now) {
+  std::erase_if(queries_, [&](const auto& query) {
+    const auto control = query.second.lock();
+    if (!control) return true;
+    if (query.first > now) return false;
+    ++queries_expired_;
+    control->expire();
+    return true;
+  });
+}
+
 void Core::timed_out(const Connection& connection, const char* reason) {
+  ++timed_out_total_;
   ++refused_total_;
   log_line("closed connection " + std::to_string(connection.id()) + " from " + connection.peer().name + ": " + reason);
 }
@@ -126,6 +171,7 @@ void Core::flush_dirty() {
     connection->resume();
   }
   flushing_.clear();
+  if (memory_short()) close_hoarders();
 }
 
 void Core::deliver() {
@@ -174,6 +220,8 @@ void Core::tick() {
   armed_ = kNever;
   const Deadline now = Clock::now();
   Deadline next = std::min(reads_.expire(now, draining_), watches_.due(now));
+  expire_queries(now);
+  for (const auto& query : queries_) next = std::min(next, query.first);
   // Closing a connection changes the map.
   std::vector<std::shared_ptr<Connection>> all;
   all.reserve(connections_.size());
@@ -190,6 +238,7 @@ void Core::drain(milliseconds deadline, std::function<void()> done) {
     draining_ = true;
     stop_listening();
     tokens_timer_.cancel();
+    idle_timer_.cancel();
     static_cast<void>(reads_.expire(Clock::now(), true));
     watches_.drain();
     const auto all = connections_;

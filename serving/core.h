@@ -63,6 +63,7 @@ class Core {
   // The timer fires at `deadline` or somewhat later.
   void arm(Deadline deadline);
   void forget(Connection& connection);
+  void output_left(const Connection& connection) { reads_.output_left(connection.id()); }
   // Logged, once per connection at most and not too often, without a byte of what it sent.
   void refused(const Connection& connection, const Error& error);
   void timed_out(const Connection& connection, const char* reason);
@@ -70,6 +71,13 @@ class Core {
   [[nodiscard]] Error denied(Error why);
   [[nodiscard]] Error denied_append(std::string_view topic);
   [[nodiscard]] Error denied_read(std::string_view name);
+
+  // --- memory of all connections (ServerOptions::connection_memory_max) ---
+  void held(std::size_t before, std::size_t now) { buffered_bytes_ = buffered_bytes_ - before + now; }
+  [[nodiscard]] bool memory_short() const { return buffered_bytes_ > options_.connection_memory_max; }
+  [[nodiscard]] Error busy();  // K4014, counted.
+  // An append whose body was not kept.
+  void refuse_append(Connection& connection, std::uint64_t request_id);
 
   // --- for requests in other files ---
   [[nodiscard]] log::Log& log() { return log_; }
@@ -112,6 +120,9 @@ class Core {
   void submit_append(Connection& connection, log::AppendBatch batch, std::uint64_t slot);
   void unpark();
   void tick();
+  void close_hoarders();
+  void close_idle();
+  void expire_queries(Deadline now);
   void check_drained();
 
   void cancel(Connection& connection, Bytes payload);
@@ -124,7 +135,8 @@ class Core {
   void sql(Connection& connection, std::uint64_t request_id, Bytes payload);
   void scan(Connection& connection, std::uint64_t request_id, Bytes payload);
   using QueryBody = std::function<Expected<processor::StatementResult>(processor::RowSink&, const std::atomic<bool>&)>;
-  void run_query(Connection& connection, std::uint64_t request_id, QueryBody body);
+  // `waits`: for freshness, before it begins to count.
+  void run_query(Connection& connection, std::uint64_t request_id, std::chrono::milliseconds waits, QueryBody body);
   void status(Connection& connection, std::uint64_t request_id, Bytes payload);
   [[nodiscard]] std::string status_json();
 
@@ -136,6 +148,7 @@ class Core {
   Listener unix_{io_};
   boost::asio::steady_timer timer_{io_};
   boost::asio::steady_timer tokens_timer_{io_};
+  boost::asio::steady_timer idle_timer_{io_};
   boost::asio::steady_timer drain_timer_{io_};
   std::string address_;
   SslContext tls_;  // Null: plain.
@@ -166,6 +179,13 @@ class Core {
   std::uint64_t refused_total_ = 0;
   std::uint64_t logins_failed_ = 0;
   std::uint64_t denied_total_ = 0;
+  std::uint64_t busy_total_ = 0;
+  std::uint64_t timed_out_total_ = 0;
+  std::uint64_t idle_total_ = 0;
+  std::uint64_t queries_expired_ = 0;
+  std::size_t buffered_bytes_ = 0;
+  // Running statements and when they must end; each has its own patience, so not in order.
+  std::vector<std::pair<Deadline, std::weak_ptr<QueryControl>>> queries_;
 
   Reads reads_;
   Watches watches_;

@@ -80,6 +80,7 @@ Status Core::listen() {
   KAPPA_CHECK_OK(listen_tcp());
   if (!options_.socket.empty()) KAPPA_CHECK_OK(listen_unix());
   if (tokens_) watch_tokens();
+  close_idle();
   return {};
 }
 

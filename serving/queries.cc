@@ -102,8 +102,14 @@ processor::Freshness freshness_of(const FreshnessMessage& message) {
 
 }  // namespace
 
-void Core::run_query(Connection& connection, std::uint64_t request_id, QueryBody body) {
+void Core::run_query(Connection& connection, std::uint64_t request_id, std::chrono::milliseconds waits, QueryBody body) {
   auto control = std::make_shared<QueryControl>();
+  if (options_.query_timeout.count() != 0) {
+    // Those that ended are thrown away when there are more than can be under way.
+    if (queries_.size() >= 4 * kQueriesQueuedMax) expire_queries(std::chrono::steady_clock::now());
+    queries_.emplace_back(std::chrono::steady_clock::now() + waits + options_.query_timeout, control);
+    arm(queries_.back().first);
+  }
   static_cast<void>(connection.begin(request_id, control));
   const std::uint64_t id = connection.id();
   const bool queued = query_pool_.submit([this, id, request_id, control, body = std::move(body)] {
@@ -117,13 +123,18 @@ void Core::run_query(Connection& connection, std::uint64_t request_id, QueryBody
       });
     });
     std::string last;
+    const auto stopped = [&] {
+      return control->expired() ? Error{ErrorCode::kTimeout, 4016, "the statement ran longer than the server allows",
+                                        "make it a materialized view, or raise --query-timeout", 0, {}}
+                                : Error{ErrorCode::kClosed, 1012, "cancelled", {}, 0, {}};
+    };
     if (control->cancelled()) {
-      encode(fail(ErrorCode::kClosed, 1012, "cancelled").error(), request_id, last);
+      encode(stopped(), request_id, last);
     } else {
       auto result = body(sink, control->cancelled());
       const bool complete = result && sink.flush();
       if (control->cancelled()) {
-        encode(fail(ErrorCode::kClosed, 1012, "cancelled").error(), request_id, last);
+        encode(stopped(), request_id, last);
       } else if (sink.too_large()) {
         encode(fail(ErrorCode::kTooLarge, 1007, "a row does not fit into a frame").error(), request_id, last);
       } else if (!complete) {
@@ -153,8 +164,9 @@ void Core::sql(Connection& connection, std::uint64_t request_id, Bytes payload) 
                                                                  std::to_string(limits::kSqlBytesMax) + " bytes")
                                 .error());
   }
-  run_query(connection, request_id,
-            [this, text = std::string(message->text), freshness = freshness_of(message->freshness),
+  const processor::Freshness freshness = freshness_of(message->freshness);
+  run_query(connection, request_id, freshness.at_least || freshness.fresh ? freshness.timeout : std::chrono::milliseconds(0),
+            [this, text = std::string(message->text), freshness,
              token = connection.token()](processor::RowSink& sink, const std::atomic<bool>& cancelled)
                 -> Expected<processor::StatementResult> {
               if (token) KAPPA_CHECK_OK(may_run(*token, text));
@@ -174,7 +186,8 @@ void Core::scan(Connection& connection, std::uint64_t request_id, Bytes payload)
   request.to = std::move(message->to);
   request.limit = message->limit;
   request.freshness = freshness_of(message->freshness);
-  run_query(connection, request_id,
+  const auto& freshness = request.freshness;
+  run_query(connection, request_id, freshness.at_least || freshness.fresh ? freshness.timeout : std::chrono::milliseconds(0),
             [this, request = std::move(request)](processor::RowSink& sink, const std::atomic<bool>& cancelled) {
               return engine_.scan(request, sink, cancelled);
             });

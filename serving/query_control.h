@@ -24,6 +24,12 @@ class QueryControl {
     cancelled_ = true;
     changed_.notify_all();
   }
+  // Network thread: cancelled because it took too long.
+  void expire() {
+    expired_ = true;
+    cancel();
+  }
+  [[nodiscard]] bool expired() const { return expired_; }
   // Query thread: counts `bytes` in, after waiting until what was there before is below the bound.
   // False once cancelled. The wait ends at the latest when the connection, which has a deadline for
   // a client that does not read, gives up and cancels.
@@ -88,6 +94,7 @@ class QueryControl {
 
   std::function<void()> on_room_;
   std::atomic<bool> cancelled_{false};
+  std::atomic<bool> expired_{false};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t unsent_ = 0;

@@ -16,6 +16,9 @@ constexpr std::uint32_t kWaitMax = 3'600'000;
 constexpr std::size_t kWaitingMax = 65'536;
 // Deadlines share timer shots.
 constexpr std::chrono::milliseconds kGrain{5};
+// Above it a connection's next READ waits until the output has left.
+constexpr std::size_t kUnsentMax = std::size_t{256} << 10;
+constexpr std::size_t kMadeBytesMax = std::size_t{16} << 20;
 
 // `held`: from where on the log stays as it is while this goes on.
 Expected<Offset> first_offset(log::Log& log, Offset held, TopicId topic, const ReadMessage& message) {
@@ -126,6 +129,8 @@ Reads::~Reads() { stop(); }
 void Reads::stop() {
   if (std::exchange(stopped_, true)) return;
   log_.unsubscribe_durable(subscription_);
+  made_ = 0;
+  made_.notify_all();
   pool_.stop();
 }
 
@@ -149,20 +154,57 @@ void Reads::handle(Connection& connection, std::uint64_t request_id, Bytes paylo
   }
   request.control = std::make_shared<QueryControl>();
   static_cast<void>(connection.begin(request_id, request.control));
+  begin(std::move(request));
+}
+
+void Reads::begin(Request request) {
+  const auto connection = core_.find(request.connection);
+  if (!connection) return;
+  Line& line = lines_[request.connection];
+  if (line.running || connection->unsent() > kUnsentMax) {
+    line.held.push_back(std::move(request));
+    return;
+  }
+  line.running = true;
   start(std::move(request));
+}
+
+void Reads::next(std::uint64_t id) {
+  const auto found = lines_.find(id);
+  if (found == lines_.end()) return;
+  Line& line = found->second;
+  line.running = false;
+  const auto connection = core_.find(id);
+  if (!connection || line.held.empty()) {
+    lines_.erase(found);
+    return;
+  }
+  if (connection->unsent() > kUnsentMax) return;
+  Request request = std::move(line.held.front());
+  line.held.pop_front();
+  line.running = true;
+  start(std::move(request));
+}
+
+void Reads::output_left(std::uint64_t connection) {
+  const auto found = lines_.find(connection);
+  if (found != lines_.end() && !found->second.running) next(connection);
 }
 
 void Reads::start(Request request) {
   const std::uint64_t connection = request.connection;
   const std::uint64_t request_id = request.request_id;
   const bool queued = pool_.submit([this, request = std::move(request)]() mutable {
-    auto outcome = read_once(log_, request);
+    for (std::size_t made = made_; made > kMadeBytesMax; made = made_) made_.wait(made);
+    Expected<Outcome> outcome = fail(ErrorCode::kClosed, 1012, "cancelled");
+    if (!request.control->cancelled()) outcome = read_once(log_, request);
     Outcome result;
     if (outcome) {
       result = std::move(*outcome);
     } else {
       encode(outcome.error(), request.request_id, result.frame);
     }
+    made_ += result.frame.size();
     // A std::function has to be copyable; the pieces are moved out where it runs.
     mailbox_->task([this, request = std::move(request), result = std::move(result)]() mutable {
       tried(std::move(request), std::move(result));
@@ -171,11 +213,15 @@ void Reads::start(Request request) {
   if (queued) return;
   if (const auto client = core_.find(connection)) {
     client->end(request_id);
-    client->reply(request_id, fail(ErrorCode::kBusy, 4008, "too many reads are waiting", "try again").error());
+    client->reply(request_id,
+                  fail(ErrorCode::kBusy, 4008, "too many reads are waiting", "retry after 100 ms").error());
   }
+  next(connection);
 }
 
 void Reads::tried(Request request, Outcome outcome) {
+  made_ -= std::min(made_.load(), outcome.frame.size());
+  made_.notify_one();
   const auto connection = core_.find(request.connection);
   if (!connection) return;
   if (request.control->cancelled()) {
@@ -191,6 +237,7 @@ void Reads::tried(Request request, Outcome outcome) {
   if (waiting_.size() >= kWaitingMax) return answer(request, std::move(outcome.frame));
   core_.arm(request.deadline);
   waiting_.push_back(std::move(request));
+  next(connection->id());
 }
 
 void Reads::answer(const Request& request, std::string frame) {
@@ -198,6 +245,7 @@ void Reads::answer(const Request& request, std::string frame) {
   if (!connection) return;
   connection->end(request.request_id);
   connection->reply_part(nullptr, std::move(frame));
+  next(request.connection);
 }
 
 void Reads::retry_waiting() {
@@ -209,7 +257,7 @@ void Reads::retry_waiting() {
     if (topic && topic->next_sequence == request.topic_end) {
       waiting_.push_back(std::move(request));
     } else {
-      start(std::move(request));
+      begin(std::move(request));
     }
   }
 }
@@ -227,7 +275,7 @@ Deadline Reads::expire(Deadline now, bool everything) {
     }
     // One more try, which does not wait: it tells where the log stands now.
     request.deadline = kNever;
-    start(std::move(request));
+    begin(std::move(request));
   }
   waiting_ = std::move(still);
   if (waiting_.empty()) want_notification_->store(false);

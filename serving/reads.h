@@ -6,8 +6,10 @@
 #pragma once
 
 #include <atomic>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +32,9 @@ class Reads {
   void handle(Connection& connection, std::uint64_t request_id, Bytes payload);
   // Answers what has waited long enough, or everything; gives the next deadline.
   [[nodiscard]] Deadline expire(Deadline now, bool everything);
+  // The connection's output has left: its next READ may be looked up.
+  void output_left(std::uint64_t connection);
+  void forget(std::uint64_t connection) { lines_.erase(connection); }
   [[nodiscard]] bool any_waiting() const { return !waiting_.empty(); }
   void stop();  // No notification and no job runs afterwards.
 
@@ -53,6 +58,14 @@ class Reads {
   };
 
  private:
+  // READs of a connection are looked up one at a time, and only while little of its output waits: who does not read its
+  // answers costs one of them.
+  struct Line {
+    std::deque<Request> held;
+    bool running = false;
+  };
+  void begin(Request request);
+  void next(std::uint64_t connection);
   void start(Request request);
   void tried(Request request, Outcome outcome);
   void answer(const Request& request, std::string frame);
@@ -65,6 +78,9 @@ class Reads {
   // Set while somebody waits and no retry is on its way.
   std::shared_ptr<std::atomic<bool>> want_notification_ = std::make_shared<std::atomic<bool>>(false);
   std::uint64_t subscription_ = 0;
+  boost::unordered_flat_map<std::uint64_t, Line> lines_;
+  // Bytes of answers between the reader thread and the network thread; the reader waits while they are many.
+  std::atomic<std::size_t> made_{0};
   bool stopped_ = false;
   WorkerPool pool_;
 };

@@ -56,7 +56,7 @@ void Core::hello(Connection& connection, const FrameHeader& header, Bytes payloa
   answer.server_version = options_.version;
   answer.log_id = status.log_id;
   answer.durability = static_cast<std::uint8_t>(status.durability);
-  answer.frame_bytes_max = limits::kFrameBytesMax;
+  answer.frame_bytes_max = static_cast<std::uint32_t>(options_.frame_bytes_max);
   answer.batch_bytes_max = limits::kBatchBytesMax;
   answer.batch_events_max = limits::kBatchEventsMax;
   answer.event_bytes_max = limits::kEventBytesMax;
@@ -80,6 +80,8 @@ void Core::dispatch(Connection& connection, const FrameHeader& header, Bytes pay
         id, fail(ErrorCode::kBusy, 4007, "too many requests in flight on this connection", "read answers first")
                 .error());
   }
+  if (memory_short() && (header.type == FrameType::kRead || header.type == FrameType::kSql || header.type == FrameType::kScan))
+    return connection.reply(id, busy());
   switch (header.type) {
     case FrameType::kAppend: {
       const auto message = decode_append(payload);
@@ -141,11 +143,22 @@ void Core::dispatch_append(Connection& connection, std::uint64_t request_id, con
     return connection.end_append(slot, ack);
   }
   if (append_bytes_ != 0 && append_bytes_ + batch->body.size() + kBatchHeaderBytes > kAppendBytesInFlightMax) {
+    if (memory_short()) return connection.end_append(slot, std::unexpected(busy()));
     connection.park(std::move(*batch), slot);
     parked_.push_back(connection.id());
     return;
   }
   submit_append(connection, std::move(*batch), slot);
+}
+
+void Core::refuse_append(Connection& connection, std::uint64_t request_id) {
+  ++requests_total_;
+  if (!connection.begin(request_id, nullptr)) {
+    return connection.reply(
+        request_id,
+        fail(ErrorCode::kInvalid, 1008, "request id " + std::to_string(request_id) + " is in flight already").error());
+  }
+  connection.end_append(connection.begin_append(request_id), std::unexpected(busy()));
 }
 
 Expected<log::AppendBatch> Core::make_batch(Connection& connection, const AppendMessage& message, std::string body) {

@@ -21,6 +21,9 @@ namespace kappa::serving {
 // Query threads, with those that wait for a reader. A view's state has at most 126 snapshots at a time.
 inline constexpr unsigned kQueryThreadsMax = 32;
 
+// The least that frames may be bounded to: the largest event fits with room to spare.
+inline constexpr std::size_t kFrameBytesMaxMin = std::size_t{2} << 20;
+
 struct ServerOptions {
   // HOST:PORT; port 0 picks one. What others can reach needs TLS and tokens.
   std::string listen = "127.0.0.1:7171";
@@ -31,10 +34,16 @@ struct ServerOptions {
   std::filesystem::path tokens{};                      // Empty: whoever connects may do everything.
   std::size_t connections_max = 10'000;
   std::size_t connections_per_address_max = 4'096;
+  std::size_t frame_bytes_max = limits::kFrameBytesMax;  // Of what clients send; at least kFrameBytesMaxMin.
   std::size_t requests_in_flight_max = 1'024;           // Per connection.
+  // What all connections together hold of frames that are not whole yet, appends that wait for the log, and answers that
+  // are not sent: above it who sends gets K4014 and who does not read is closed. Beside it 20 KiB a connection.
+  std::size_t connection_memory_max = std::size_t{256} << 20;
   std::size_t output_bytes_max = std::size_t{16} << 20; // Per connection; above it reading stops.
   std::chrono::milliseconds handshake_timeout{10'000};  // To a complete HELLO.
   std::chrono::milliseconds frame_timeout{30'000};      // From a frame's first byte to its last.
+  std::chrono::milliseconds idle_timeout{900'000};      // Without a request; 0: never closed for that.
+  std::chrono::milliseconds query_timeout{600'000};     // Of a statement or scan, after what it waits for; 0: none.
   unsigned query_threads = 1;  // Statements that run at a time; those that wait for their reader do not count.
   std::string version = "0.1.0";              // As HELLO_OK and STATUS tell it.
   // The log failed for good (a sync failed): pending acks are unknown, the process should end. Runs at

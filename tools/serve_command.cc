@@ -9,6 +9,40 @@
 namespace kappa::tools {
 namespace {
 constexpr std::uint64_t kMemoryMin = std::uint64_t{1} << 20;
+
+// What clients may cost; docs/security.md has the table.
+void add_limits(CLI::App& command, serving::ServerOptions& server) {
+  const auto count = [&command](const char* flag, std::size_t& value, const char* what) {
+    command.add_option(flag, value, what)->capture_default_str()->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
+  };
+  const auto size = [&command](const char* flag, std::size_t& value, std::size_t least, std::size_t most, const char* what) {
+    command.add_option_function<std::string>(flag, [&value](const std::string& text) { value = *parse_size(text); }, what)
+        ->check([least, most](const std::string& text) {
+          const auto bytes = parse_size(text);
+          return bytes && *bytes >= least && *bytes <= most ? std::string() : "not a size that is allowed; write it as 64MiB";
+        })
+        ->type_name("SIZE");
+  };
+  const auto time = [&command](const char* flag, std::chrono::milliseconds& value, bool off, const char* what) {
+    command.add_option_function<std::string>(flag, [&value](const std::string& text) { value = *parse_duration(text); }, what)
+        ->check([off](const std::string& text) {
+          const auto duration = parse_duration(text);
+          return duration && (off || duration->count() > 0) ? std::string() : "not a time that is allowed; write it as 30s";
+        })
+        ->type_name("TIME");
+  };
+  count("--connections", server.connections_max, "Connections at a time");
+  count("--connections-per-address", server.connections_per_address_max, "Connections of one address at a time");
+  count("--requests-in-flight", server.requests_in_flight_max, "Requests of a connection that are not answered yet");
+  size("--frame-max", server.frame_bytes_max, serving::kFrameBytesMaxMin, limits::kFrameBytesMax,
+       "The largest frame of a client (default: 9MiB)");
+  size("--connection-memory", server.connection_memory_max, std::size_t{16} << 20, std::size_t{1} << 40,
+       "What all connections hold: frames under way, answers nobody reads (default: 256MiB)");
+  time("--handshake-timeout", server.handshake_timeout, false, "From connecting to HELLO (default: 10s)");
+  time("--frame-timeout", server.frame_timeout, false, "For a frame to arrive, and for answers to be read (default: 30s)");
+  time("--idle-timeout", server.idle_timeout, true, "Close who asks nothing for so long; 0: never (default: 15m)");
+  time("--query-timeout", server.query_timeout, true, "End a statement that runs longer; 0: never (default: 10m)");
+}
 }  // namespace
 
 void add_serve(CLI::App& app, int& status) {
@@ -74,6 +108,7 @@ over a limit and no view, read or query needs them; above --retention-max-bytes 
                    "Refuse appends when less is free (default: a twentieth of the file system, 4MiB to 64MiB; 0: off)")
       ->check(size)
       ->type_name("SIZE");
+  add_limits(*command, flags->options.server);
   command->add_flag("--read-only", flags->options.read_only, "Answer from what is there; write nothing");
   command->add_option("--scrub-rate", flags->options.scrub_bytes_per_second,
                       "Bytes a second of old segments that are read again to find damage early; 0: none")

@@ -2,9 +2,12 @@
 // nobody talks to a TLS port without TLS; the Unix socket is for the server's own user. Method: a server over the fakes,
 // real sockets, certificates made here, a file of tokens that changes while the server runs.
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
+#include <random>
 #include <thread>
 
 #include "serving/access.h"
@@ -12,6 +15,7 @@
 #include "serving/tokens.h"
 #include "tests/serving/support/certificate.h"
 #include "tests/serving/support/server_fixture.h"
+#include "tests/support/seed.h"
 #include "tests/support/temp_dir.h"
 #include "tools/client/client.h"
 
@@ -324,6 +328,42 @@ TEST_F(Tls, AHandshakeThatDoesNotEndIsClosedInTime) {
     wire.send(start);
     EXPECT_TRUE(wire.ended());
   }
+}
+
+// A ClientHello as OpenSSL makes it.
+std::string client_hello() {
+  SSL_CTX* context = ::SSL_CTX_new(::TLS_client_method());
+  SSL* ssl = ::SSL_new(context);
+  ::SSL_set_bio(ssl, ::BIO_new(::BIO_s_mem()), ::BIO_new(::BIO_s_mem()));
+  static_cast<void>(::SSL_connect(ssl));
+  char bytes[4096];
+  const int size = ::BIO_read(::SSL_get_wbio(ssl), bytes, sizeof bytes);
+  ::SSL_free(ssl);
+  ::SSL_CTX_free(context);
+  return {bytes, static_cast<std::size_t>(std::max(size, 0))};
+}
+
+TEST_F(Tls, ChangedHandshakesHarmNobody) {
+  const std::uint64_t seed = test::new_seed();
+  std::mt19937_64 random(seed);
+  serving::ServerOptions impatient = tls();
+  impatient.handshake_timeout = milliseconds(2'000);
+  const Fixture fixture(FakeLog::Mode::kInline, impatient);
+  const std::string good = client_hello();
+  ASSERT_GT(good.size(), 100U);
+  for (int round = 0; round < 500; ++round) {
+    std::string bytes = good;
+    for (std::uint64_t changes = random() % 8; changes != 0; --changes) bytes[random() % bytes.size()] = static_cast<char>(random());
+    if (random() % 3 == 0) bytes.resize(random() % bytes.size());
+    if (random() % 3 == 0) bytes.insert(random() % (bytes.size() + 1), std::string(random() % 700, static_cast<char>(random())));
+    if (random() % 4 == 0) bytes += bytes;
+    Wire wire(fixture.address());
+    wire.send(bytes);
+    wire.half_close();
+    while (wire.frame_or_alert()) {
+    }
+  }
+  EXPECT_TRUE(Client::connect(client(fixture.address(), certificate.certificate)));
 }
 
 TEST_F(Door, TheUnixSocketNeedsNoTokenAndIsForItsUser) {

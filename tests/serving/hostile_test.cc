@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "proto/crc32.h"
@@ -540,6 +541,131 @@ TEST(Bounds, AStatementThatWaitsForAViewHoldsNobodyUp) {
   const auto end = wire.frame();
   ASSERT_TRUE(end);
   EXPECT_EQ(end->header.type, FrameType::kEnd);
+}
+
+TEST(Bounds, WithoutMemoryLargeAppendsAreBusyAndSmallOnesGoOn) {
+  serving::ServerOptions options;
+  options.connection_memory_max = std::size_t{1} << 20;
+  Fixture fixture(FakeLog::Mode::kInline, options);
+  // Frames that never end take the memory, and keep it.
+  std::vector<std::unique_ptr<Wire>> slow;
+  const std::string large = append_frame(2, "t", body_of(std::string(900'000, 'x'), 4), 4);
+  for (int i = 0; i < 3; ++i) {
+    slow.push_back(std::make_unique<Wire>(fixture.address()));
+    slow.back()->greet();
+    slow.back()->send(std::string_view(large).substr(0, 500'000));
+  }
+  Wire wire(fixture.address());
+  wire.greet();
+  // What the others sent may still be on its way: until then it is taken.
+  std::uint64_t id = 3;
+  for (;; ++id) {
+    wire.send(append_frame(id, "t", body_of(std::string(900'000, 'x'), 4), 4));
+    const auto frame = wire.frame();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->header.request_id, id);
+    if (frame->header.type == FrameType::kAppendOk) continue;
+    EXPECT_EQ(frame->error().number, 4014);
+    EXPECT_TRUE(frame->error().retryable());
+    break;
+  }
+  const std::size_t before = fixture.log.submitted();
+  wire.send(append_frame(id + 1, "t", body_of("{}")) + append_frame(id + 2, "t", body_of(std::string(900'000, 'x'), 4), 4) +
+            ping_frame(id + 3));
+  EXPECT_EQ(wire.frame()->header.type, FrameType::kAppendOk);
+  EXPECT_EQ(next_error(wire).number, 4014);
+  EXPECT_EQ(wire.frame()->header.type, FrameType::kPong);
+  EXPECT_EQ(fixture.log.submitted(), before + 1);
+  slow.clear();
+  EXPECT_TRUE(fixture.healthy());
+}
+
+TEST(Bounds, ADroppedBodyIsStillChecked) {
+  serving::ServerOptions options;
+  options.connection_memory_max = 1;
+  Fixture fixture(FakeLog::Mode::kInline, options);
+  Wire wire(fixture.address());
+  wire.greet();
+  std::string frame = append_frame(3, "t", body_of(std::string(900'000, 'x'), 4), 4);
+  wire.send(frame);
+  EXPECT_EQ(next_error(wire).number, 4014);
+  frame.back() ^= 1;
+  wire.send(frame);
+  const auto refused = wire.frame();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->error().number, 1004);
+  EXPECT_EQ(refused->header.request_id, 0U);
+  EXPECT_EQ(fixture.log.submitted(), 0U);
+}
+
+TEST(Bounds, ReadersThatNeverReadMakeRoomForOthers) {
+  serving::ServerOptions options;
+  options.connection_memory_max = std::size_t{4} << 20;
+  Fixture fixture(FakeLog::Mode::kInline, options);
+  std::vector<std::unique_ptr<Wire>> wires;
+  for (int i = 0; i < 24; ++i) {
+    wires.push_back(std::make_unique<Wire>(fixture.address()));
+    wires.back()->greet();
+    wires.back()->send(sql_frame(2, "rows 1000000"));
+  }
+  EXPECT_TRUE(fixture.healthy());
+  // Some were closed before the end of their rows.
+  std::size_t whole = 0;
+  for (const auto& wire : wires) {
+    std::optional<WireFrame> frame = wire->frame();
+    while (frame && frame->header.more()) frame = wire->frame();
+    if (frame && frame->header.type == FrameType::kEnd) ++whole;
+  }
+  EXPECT_LT(whole, wires.size());
+}
+
+TEST(Bounds, AStatementThatRunsTooLongIsEnded) {
+  serving::ServerOptions options;
+  options.query_timeout = milliseconds(20);
+  Fixture fixture(FakeLog::Mode::kInline, options);
+  Wire wire(fixture.address());
+  wire.greet();
+  wire.send(sql_frame(2, "hang"));
+  const auto frame = wire.frame();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->error().number, 4016);
+  EXPECT_EQ(frame->error().code, ErrorCode::kTimeout);
+  wire.send(ping_frame(3));
+  EXPECT_EQ(wire.frame()->header.type, FrameType::kPong);
+}
+
+TEST(Bounds, WhoAsksNothingIsClosedAndWhoWaitsIsNot) {
+  serving::ServerOptions options;
+  options.idle_timeout = milliseconds(20);
+  Fixture fixture(FakeLog::Mode::kInline, options);
+  Wire waits(fixture.address());
+  waits.greet();
+  waits.send(append_frame(2, "t", body_of("{}")));
+  ASSERT_TRUE(waits.frame());
+  std::string read;
+  encode(ReadMessage{"t", ReadFromKind::kEnd, 0, 0, 1, 60'000}, 3, read);
+  waits.send(read);
+  for (int i = 0; i < 3; ++i) {
+    Wire idle(fixture.address());
+    idle.greet();
+    EXPECT_TRUE(idle.ended());
+  }
+  waits.send(append_frame(4, "t", body_of("{}")));
+  std::set<std::uint64_t> answered;
+  for (int i = 0; i < 2; ++i) answered.insert(waits.frame()->header.request_id);
+  EXPECT_EQ(answered, (std::set<std::uint64_t>{3, 4}));
+}
+
+TEST(Bounds, FramesMayBeBoundedMoreClosely) {
+  serving::ServerOptions options;
+  options.frame_bytes_max = std::size_t{2} << 20;
+  Fixture fixture(FakeLog::Mode::kInline, options);
+  Wire wire(fixture.address());
+  wire.greet();
+  wire.send(append_frame(2, "t", body_of(std::string(900'000, 'x'), 2), 2));
+  EXPECT_EQ(wire.frame()->header.type, FrameType::kAppendOk);
+  wire.send(append_frame(3, "t", body_of(std::string(900'000, 'x'), 3), 3));
+  EXPECT_EQ(next_error(wire).number, 1003);
 }
 
 TEST(Bounds, ManyStatementsWaitInABoundedQueue) {
