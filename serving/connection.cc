@@ -141,7 +141,7 @@ void Connection::drop_body() {
 
 // Frames that are not whole, an append that waits, answers that are not sent.
 void Connection::account() {
-  std::size_t held = closed_ ? 0 : in_.size() + unsent();
+  std::size_t held = closed_ ? 0 : in_.size() + (unsent() == 0 ? 0 : out_.capacity());
   if (!closed_ && body_ && !body_->dropped) held += body_->filled;
   if (!closed_ && parked_) held += parked_->batch.body.size();
   core_.held(std::exchange(held_, held), held);

@@ -13,7 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "tools/append_session.h"
+#include "tools/client/append_session.h"
 
 namespace kappa::tools {
 

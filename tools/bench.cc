@@ -14,7 +14,7 @@
 
 #include "processor/vector/json_decode.h"
 #include "proto/limits.h"
-#include "tools/append_session.h"
+#include "tools/client/append_session.h"
 #include "tools/bench_events.h"
 #include "tools/command.h"
 #include "tools/histogram.h"

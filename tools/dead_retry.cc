@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "processor/set_aside.h"
-#include "tools/append_session.h"
+#include "tools/client/append_session.h"
 
 namespace kappa::tools {
 namespace {

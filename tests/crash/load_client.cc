@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "proto/batch.h"
-#include "tools/append_session.h"
+#include "tools/client/append_session.h"
 #include "tools/bench_events.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"

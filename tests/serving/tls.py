@@ -119,7 +119,7 @@ def tokens_of(address, authority, server, tokens, path):
     check(code == 0 and b'"n":1' in out, f"{out} {errors}")
     code, out, errors = client(read, "sql", "SELECT sum(n) AS n FROM page_hits", "--fresh")
     check(code == 0 and b'"n":1' in out, f"{out} {errors}")
-    for token, command in ((append, ("get", "page_hits", "/")), (append, ("read", "hits")), (append, ("append", "others")),
+    for token, command in ((append, ("get", "page_hits", "/")), (append, ("watch", "page_hits")), (append, ("read", "hits")), (append, ("append", "others")),
                            (append, ("status",)), (read, ("append", "hits")), (read, ("sql", "DROP VIEW page_hits")),
                            (read, ("sql", "SHOW VIEWS"))):
         code, out, errors = client(token, *command, stdin=b"{}\n")

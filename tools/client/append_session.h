@@ -14,7 +14,7 @@
 
 #include "tools/client/client.h"
 
-namespace kappa::tools {
+namespace kappa {
 
 struct AppendSessionOptions {
   ClientOptions client;
@@ -81,4 +81,4 @@ class AppendSession {
 // A nonzero id nobody else has.
 [[nodiscard]] ProducerId random_producer();
 
-}  // namespace kappa::tools
+}  // namespace kappa

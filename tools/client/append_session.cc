@@ -1,19 +1,23 @@
-#include "tools/append_session.h"
+#include "tools/client/append_session.h"
 
 #include <algorithm>
 #include <random>
 #include <thread>
 #include <utility>
 
-#include "tools/output.h"
 
-namespace kappa::tools {
+namespace kappa {
 namespace {
 
 // Enough to cover a sync of tens of milliseconds at the device's speed; well below the server's queue.
 constexpr std::size_t kInFlightBytesMax = std::size_t{24} << 20;
 constexpr std::chrono::milliseconds kFirstPause{2};
 constexpr std::chrono::milliseconds kLongestPause{100};
+
+std::int64_t steady_micros() {
+  using namespace std::chrono;
+  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+}
 
 bool may_pass(const Error& error) {
   return error.retryable() || error.code == ErrorCode::kClosed || error.code == ErrorCode::kTimeout ||
@@ -142,4 +146,4 @@ Status AppendSession::recover(Error why) {
   }
 }
 
-}  // namespace kappa::tools
+}  // namespace kappa
