@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "serving/access.h"
+#include "serving/names_read.h"
 #include "serving/core.h"
 
 namespace kappa::serving {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "proto/limits.h"
-#include "serving/access.h"
+#include "serving/names_read.h"
 #include "serving/core.h"
 
 namespace kappa::serving {

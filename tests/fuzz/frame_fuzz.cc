@@ -5,6 +5,7 @@
 // its payload, which is put in a frame of its own so that the checksum is no obstacle.
 #include "proto/frame.h"
 #include "proto/messages.h"
+#include "proto/watch_messages.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/targets.h"
 
@@ -115,6 +116,13 @@ void message(FrameType type, Bytes payload) {
     case FrameType::kGet: return round_trip(payload, type, decode_get);
     case FrameType::kRow: return round_trip(payload, type, decode_row_message);
     case FrameType::kScan: return round_trip(payload, type, decode_scan);
+    case FrameType::kWatch: return round_trip(payload, type, decode_watch);
+    case FrameType::kCredit:
+      return round_trip(payload, type, decode_credit,
+                        [](const CreditMessage& m, std::string& out) { encode(m, out); });
+    case FrameType::kStep: return round_trip(payload, type, decode_step);
+    case FrameType::kChanges: static_cast<void>(decode_changes(payload)); return;
+    case FrameType::kMark: return round_trip(payload, type, decode_mark);
     case FrameType::kStatusOk:
       return round_trip(payload, type, decode_status_ok, [](std::string_view json, std::string& out) {
         encode_status_ok(json, kRequest, out);
@@ -134,7 +142,7 @@ int fuzz_frame(const std::uint8_t* data, std::size_t size) {
     }
     return 0;
   }
-  const auto type = static_cast<FrameType>(in.choice(52));
+  const auto type = static_cast<FrameType>(in.choice(64));
   const std::string_view payload = in.rest();
   std::string framed;
   FrameBuilder builder(framed, type, kRequest);

@@ -15,6 +15,7 @@ int fuzz_recovery(const std::uint8_t* data, std::size_t size);
 int fuzz_json(const std::uint8_t* data, std::size_t size);
 int fuzz_sql(const std::uint8_t* data, std::size_t size);
 int fuzz_state(const std::uint8_t* data, std::size_t size);
+int fuzz_door(const std::uint8_t* data, std::size_t size);
 
 struct Target {
   const char* name;  // Folder under corpus/ and regressions/.
@@ -23,6 +24,7 @@ struct Target {
 inline constexpr Target kTargets[] = {
     {"frame", fuzz_frame}, {"batch", fuzz_batch}, {"recovery", fuzz_recovery},
     {"json", fuzz_json},   {"sql", fuzz_sql},     {"state", fuzz_state},
+    {"door", fuzz_door},
 };
 
 }  // namespace kappa::fuzz

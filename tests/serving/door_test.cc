@@ -10,7 +10,7 @@
 #include <random>
 #include <thread>
 
-#include "serving/access.h"
+#include "serving/names_read.h"
 #include "serving/peers.h"
 #include "serving/tokens.h"
 #include "tests/serving/support/certificate.h"
@@ -122,7 +122,10 @@ TEST_F(Door, ScopesAreForWhatTheyName) {
   };
   EXPECT_TRUE((*append)->append("t", batch()));
   EXPECT_TRUE((*append)->append("logs_a", batch()));
-  EXPECT_EQ((*append)->append("tt", batch()).error().number, 4013);
+  const Error denied = (*append)->append("tt", batch()).error();
+  EXPECT_EQ(denied.number, 4013);
+  EXPECT_EQ(denied.message, "the token does not allow appending to \"tt\"");
+  EXPECT_EQ(denied.hint, "it needs the scope append:tt");
   EXPECT_EQ((*append)->append("logs", batch()).error().number, 4013);
   EXPECT_TRUE((*append)->producer("t", ProducerId(1)));
   EXPECT_EQ((*append)->producer("u", ProducerId(1)).error().number, 4013);
@@ -133,7 +136,7 @@ TEST_F(Door, ScopesAreForWhatTheyName) {
   const auto read = connect(fixture.address(), reader.text);
   ASSERT_TRUE(read);
   EXPECT_TRUE((*read)->get("v", {Value::text("a")}, {}));
-  EXPECT_EQ((*read)->get("w", {Value::text("a")}, {}).error().number, 4013);
+  EXPECT_EQ((*read)->get("w", {Value::text("a")}, {}).error().message, "the token does not allow reading \"w\"");
   EXPECT_EQ((*read)->append("t", batch()).error().number, 4013);
   EXPECT_EQ((*read)->read("t", {}, 1, {}, [](const ClientEvent&) { return true; }).error().number, 4013);
   Client::Scan scan;
