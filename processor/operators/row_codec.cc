@@ -35,7 +35,8 @@ void RowCodec::encode(const ChangeBatch& batch, std::size_t row, std::string& ou
     switch (physical_of(types_[i].id)) {
       case Physical::kBool: out.push_back(column.data<std::uint8_t>()[row] != 0 ? '\1' : '\0'); break;
       case Physical::kInt64: append_varint(out, zigzag(column.data<std::int64_t>()[row])); break;
-      case Physical::kDouble: raw(column.data<double>()[row]); break;
+      // -0 is stored as 0: they are equal, and which of them came first depends on how batches were cut.
+      case Physical::kDouble: raw(column.data<double>()[row] + 0.0); break;
       case Physical::kInt128: raw(column.data<Int128>()[row]); break;
       case Physical::kText: {
         const std::string_view text = column.data<std::string_view>()[row];
