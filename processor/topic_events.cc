@@ -280,16 +280,16 @@ Status TopicEvents::decode(Offset limit) {
     const auto decoded = records_->next();
     if (!decoded || !*decoded) KAPPA_CHECK_OK(reader_->intact());  // It may be the disk's fault.
     if (!decoded) return std::unexpected(decoded.error());
-    const std::optional<RecordView>& record = *decoded;
-    if (!record) return fail(ErrorCode::kCorrupt, 3105, "a batch ends before its last event");
+    if (!*decoded) return fail(ErrorCode::kCorrupt, 3105, "a batch ends before its last event");
+    const RecordView& record = **decoded;
     ++index_;
     if (offset < next_) continue;  // The first batch may begin before our position.
     const std::size_t row = rows_++;
-    value_bytes_ += record->value.size();
+    value_bytes_ += record.value.size();
     offsets_[row] = offset.value();
     // The log promises readable bytes after a body, and a copy has them: always padded.
-    const bool sound = decoder_->decode(record->value, row, vectors_, arena_, true);
-    if (sets_aside_) note_trouble(*record, row, sound);
+    const bool sound = decoder_->decode(record.value, row, vectors_, arena_, true);
+    if (sets_aside_) note_trouble(record, row, sound);
     if (sound) [[likely]] {
       if (poison_ > 0) sound_.push_back(static_cast<std::uint32_t>(row));
     } else {
@@ -305,9 +305,9 @@ Status TopicEvents::decode(Offset limit) {
       pseudo_[1].valid()[row] = 1;
       pseudo_[1].data<std::int64_t>()[row] = static_cast<std::int64_t>(header.base_sequence.value()) + index_ - 1;
     }
-    if (pseudo_used_[2] && record->key) {
+    if (pseudo_used_[2] && record.key) {
       pseudo_[2].valid()[row] = 1;
-      pseudo_[2].data<std::string_view>()[row] = *record->key;
+      pseudo_[2].data<std::string_view>()[row] = *record.key;
     }
     if (pseudo_used_[3]) {
       pseudo_[3].valid()[row] = 1;

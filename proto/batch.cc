@@ -169,7 +169,9 @@ Expected<std::optional<RecordView>> RecordReader::next() {
   --left_;
   const Bytes whole = in_.bytes(length);
   ByteReader record(whole);
-  RecordView view;
+  // Made where the caller gets it: a copy of fields that were just written piece by piece waits for each of them.
+  Expected<std::optional<RecordView>> result(std::in_place, std::in_place);
+  RecordView& view = **result;
   const std::uint8_t flags = record.u8();
   std::size_t payload = 0;
   if ((flags & ~kKnownRecordFlags) != 0) return bad_record("unknown flags");
@@ -199,7 +201,7 @@ Expected<std::optional<RecordView>> RecordReader::next() {
   view.value = record.text(record.remaining());
   payload += view.value.size();
   if (payload > limits::kEventBytesMax) return bad_record("event over the limit");
-  return std::optional<RecordView>(view);
+  return result;
 }
 
 Expected<BodySummary> validate_body(Bytes body, std::uint32_t count) {

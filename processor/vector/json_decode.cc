@@ -1,9 +1,11 @@
-// See json_decode.h. The walk is json_walk.h; this file turns the values it finds into columns.
+// See json_decode.h. The walk is json_walk.h, the short cut json_shape.h; this file turns the values they find into
+// columns.
 #include "processor/vector/json_decode.h"
 
 #include <cstring>
 #include <limits>
 
+#include "processor/vector/json_shape.h"
 #include "processor/vector/json_token.h"
 #include "processor/vector/json_walk.h"
 #include "processor/vector/path_trie.h"
@@ -92,6 +94,7 @@ struct JsonDecoder::Impl {
   explicit Impl(std::vector<StreamColumn> wanted)
       : columns(std::move(wanted)),
         trie(columns),
+        shapes(trie),
         seen(trie.size(), 0),
         failed(columns.size(), 0),
         failures(columns.size(), 0) {}
@@ -112,6 +115,24 @@ struct JsonDecoder::Impl {
   void close(std::uint32_t node, std::string_view text) {
     write(node,
           [&](ColumnWriter writer) { return writer.out.type().id == TypeId::kJson && writer.put(text); });
+  }
+
+  // What JsonShapes found; no node is there twice.
+  void take(const JsonShapes::Found& found) {
+    switch (found.kind) {
+      case JsonShapes::Kind::kString:
+        write(found.node, [&](ColumnWriter writer) {
+          return writer.string({found.text.data() - 1, found.text.size() + 2}, found.text, false);
+        });
+        break;
+      case JsonShapes::Kind::kNumber:
+        // Whether it is an integer the conversion to one sees as well.
+        write(found.node, [&](ColumnWriter writer) { return writer.number(found.text, true); });
+        break;
+      default:
+        if (found.text[0] != 'n')
+          write(found.node, [&](ColumnWriter writer) { return writer.boolean(found.text); });
+    }
   }
 
   // A value begins at `node`. If one did before in this event, it is a duplicate member, and nothing
@@ -154,6 +175,7 @@ struct JsonDecoder::Impl {
 
   const std::vector<StreamColumn> columns;
   const PathTrie trie;
+  JsonShapes shapes;
   JsonIndex index;
   JsonWalk<Impl> walk;
   std::vector<std::uint64_t> seen;      // Per node: the last event that had it.
@@ -177,20 +199,27 @@ void JsonDecoder::start(std::vector<Vector>& out) {
   for (std::size_t i = 0; i < out.size(); ++i) out[i].reset(impl_->columns[i].type, kVectorRows);
 }
 
-// Stage 1 copies an event's last partial block itself, so nothing is ever read past the event and
-// `padded` makes no difference; text keeps pointing into the caller's bytes either way.
+// Stage 1 copies an event's last partial block itself, so without `padded`, and the short cut, nothing is ever read
+// past the event; text keeps pointing into the caller's bytes either way.
 bool JsonDecoder::decode(std::string_view event, std::size_t row, std::vector<Vector>& out, Arena& arena,
-                         bool /*padded*/) {
+                         bool padded) {
   Impl& impl = *impl_;
   ++impl.event_number;
   impl.event_failures = 0;
   impl.out = &out;
   impl.arena = &arena;
   impl.row = row;
+  const bool attempted = padded && impl.shapes.attempt();
+  if (attempted && impl.shapes.match(event)) [[likely]] {
+    for (const JsonShapes::Found& found : impl.shapes.found()) impl.take(found);
+    return true;
+  }
   JsonVerdict verdict = impl.index.build(event);
   if (verdict.number == 0) verdict = impl.walk.run(event, impl.index, &impl.trie, impl);
-  if (verdict.number == 0) [[likely]]
+  if (verdict.number == 0) [[likely]] {
+    if (attempted) impl.shapes.learn(event, impl.index);
     return true;
+  }
   impl.forget(0);
   return false;
 }

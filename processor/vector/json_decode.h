@@ -36,8 +36,8 @@ class JsonDecoder {
   // Prepares `out` (one Vector per column) for a new batch of at most kVectorRows events.
   void start(std::vector<Vector>& out);
   // Decodes one event into position `row` of `out`. Returns false if the event is poison (every
-  // column is NULL there then). Escaped text is copied to `arena`; other text points into `event`,
-  // which must be followed by at least 64 readable bytes or is copied internally.
+  // column is NULL there then). Escaped text is copied to `arena`; other text points into `event`.
+  // `padded`: at least 64 bytes behind the event may be read, which is faster and makes no other difference.
   [[nodiscard]] bool decode(std::string_view event, std::size_t row, std::vector<Vector>& out, Arena& arena,
                             bool padded);
   // Conversion failures per column since construction.
