@@ -3,6 +3,8 @@
 // past its span and never allocates by a length that it has not checked.
 #include "proto/batch.h"
 
+// In line: with the instructions that this build may use, and not those that every machine has.
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -158,49 +160,50 @@ Expected<std::vector<RecordHeader>> decode_headers(std::string_view encoded) {
 }
 
 Expected<std::optional<RecordView>> RecordReader::next() {
-  if (left_ == 0) {
-    if (in_.remaining() != 0 || !in_.ok()) return bad_record("bytes after the last record");
-    return std::optional<RecordView>{};
-  }
-  const std::uint64_t length = in_.varint();
-  // 64 bytes cover the flags and every varint of the framing.
-  if (!in_.ok() || length == 0 || length > limits::kEventBytesMax + 64 || length > in_.remaining())
-    return bad_record("length past the end of the body or over the limit");
-  --left_;
-  const Bytes whole = in_.bytes(length);
-  ByteReader record(whole);
-  // Made where the caller gets it: a copy of fields that were just written piece by piece waits for each of them.
-  Expected<std::optional<RecordView>> result(std::in_place, std::in_place);
-  RecordView& view = **result;
-  const std::uint8_t flags = record.u8();
-  std::size_t payload = 0;
-  if ((flags & ~kKnownRecordFlags) != 0) return bad_record("unknown flags");
-  if ((flags & kRecordHasTimestamp) != 0) {
-    std::int64_t timestamp = 0;
-    if (__builtin_add_overflow(previous_timestamp_, unzigzag(record.varint()), &timestamp))
-      return bad_record("timestamp out of range");
-    previous_timestamp_ = timestamp;
-    view.timestamp = Timestamp(timestamp);
-  }
-  if ((flags & kRecordHasKey) != 0) {
-    const std::uint64_t key_length = record.varint();
-    if (key_length > limits::kKeyBytesMax) return bad_record("key over the limit");
-    view.key = record.text(key_length);
-    payload += key_length;
-  }
-  if ((flags & kRecordHasHeaders) != 0) {
-    const std::size_t before = record.remaining();
-    const std::byte* start = whole.data() + (whole.size() - before);
-    const std::uint64_t count = record.varint();
-    if (count > limits::kHeadersMax) return bad_record("too many headers");
-    for (std::uint64_t i = 0; i < 2 * count && record.ok(); ++i) record.bytes(record.varint());
-    view.headers = {reinterpret_cast<const char*>(start), before - record.remaining()};
-    payload += view.headers.size();
-  }
-  if (!record.ok()) return bad_record("a piece runs past the record's end");
-  view.value = record.text(record.remaining());
-  payload += view.value.size();
-  if (payload > limits::kEventBytesMax) return bad_record("event over the limit");
+  // One return, and the record made in what it returns: a copy of fields that were just written piece by piece waits
+  // for each of them, which took longer than all the rest.
+  Expected<std::optional<RecordView>> result;
+  const auto read = [&]() -> const char* {
+    if (left_ == 0) return in_.remaining() != 0 || !in_.ok() ? "bytes after the last record" : nullptr;
+    const std::uint64_t length = in_.varint();
+    // 64 bytes cover the flags and every varint of the framing.
+    if (!in_.ok() || length == 0 || length > limits::kEventBytesMax + 64 || length > in_.remaining())
+      return "length past the end of the body or over the limit";
+    --left_;
+    const Bytes whole = in_.bytes(length);
+    ByteReader record(whole);
+    RecordView& view = result->emplace();
+    const std::uint8_t flags = record.u8();
+    std::size_t payload = 0;
+    if ((flags & ~kKnownRecordFlags) != 0) return "unknown flags";
+    if ((flags & kRecordHasTimestamp) != 0) {
+      std::int64_t timestamp = 0;
+      if (__builtin_add_overflow(previous_timestamp_, unzigzag(record.varint()), &timestamp))
+        return "timestamp out of range";
+      previous_timestamp_ = timestamp;
+      view.timestamp = Timestamp(timestamp);
+    }
+    if ((flags & kRecordHasKey) != 0) {
+      const std::uint64_t key_length = record.varint();
+      if (key_length > limits::kKeyBytesMax) return "key over the limit";
+      view.key = record.text(key_length);
+      payload += key_length;
+    }
+    if ((flags & kRecordHasHeaders) != 0) {
+      const std::size_t before = record.remaining();
+      const std::byte* start = whole.data() + (whole.size() - before);
+      const std::uint64_t count = record.varint();
+      if (count > limits::kHeadersMax) return "too many headers";
+      for (std::uint64_t i = 0; i < 2 * count && record.ok(); ++i) record.bytes(record.varint());
+      view.headers = {reinterpret_cast<const char*>(start), before - record.remaining()};
+      payload += view.headers.size();
+    }
+    if (!record.ok()) return "a piece runs past the record's end";
+    view.value = record.text(record.remaining());
+    payload += view.value.size();
+    return payload > limits::kEventBytesMax ? "event over the limit" : nullptr;
+  };
+  if (const char* const bad = read()) result = bad_record(bad);
   return result;
 }
 

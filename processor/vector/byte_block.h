@@ -1,9 +1,10 @@
 // A block of bytes at a time, as bit masks: bit i says something of byte i. What the scan of JSON text is made of.
 //
 // One class for each instruction set, all with the same functions; ByteBlock is the widest that the build has. Each
-// reads kBytes at `at` (equal_32() always 32), which must be readable; the caller sees to it. Pure functions.
+// reads kBytes at `at` (digit_mask() and equal_32() always 32), which must be readable; the caller sees to it.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -15,16 +16,33 @@
 
 namespace kappa::processor {
 
-// Of a block: closing quotes, and the bytes inside a string that need a closer look: backslashes, control characters
-// and what is not ASCII.
+// Of a block: its quotes, and the bytes that are not plain text: backslashes, control characters and what is not ASCII.
 struct StringMask {
   std::uint64_t quotes = 0;
   std::uint64_t special = 0;
 };
 
+// Appends the positions of the mask's bits, counted from `base`, and returns their end. May write kPositionsMore more.
+inline constexpr std::size_t kPositionsMore = 64;
+[[nodiscard]] inline std::uint16_t* append_positions(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+  std::uint16_t* const end = out + std::popcount(mask);
+  // A fixed number at once: how many there are differs from block to block, and a branch for each would be missed.
+  do {
+    for (unsigned i = 0; i < 8; ++i) {
+      *out++ = static_cast<std::uint16_t>(base + static_cast<std::size_t>(std::countr_zero(mask)));
+      mask &= mask - 1;
+    }
+  } while (mask != 0);
+  return end;
+}
+
 // Eight bytes at a time, in any little-endian machine's registers.
 struct PortableBlock {
   static constexpr std::size_t kBytes = 32;
+
+  [[nodiscard]] static std::uint16_t* positions(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+    return append_positions(mask, base, out);
+  }
 
   [[nodiscard]] static StringMask string_mask(const char* at) {
     StringMask mask;
@@ -77,6 +95,10 @@ struct PortableBlock {
 struct Sse2Block {
   static constexpr std::size_t kBytes = 32;
 
+  [[nodiscard]] static std::uint16_t* positions(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+    return append_positions(mask, base, out);
+  }
+
   [[nodiscard]] static StringMask string_mask(const char* at) {
     StringMask mask;
     for (unsigned i = 0; i < 2; ++i) {
@@ -112,6 +134,10 @@ struct Sse2Block {
 struct Avx2Block {
   static constexpr std::size_t kBytes = 32;
 
+  [[nodiscard]] static std::uint16_t* positions(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+    return append_positions(mask, base, out);
+  }
+
   [[nodiscard]] static StringMask string_mask(const char* at) {
     const __m256i v = load(at);
     const __m256i special =
@@ -133,9 +159,25 @@ struct Avx2Block {
 };
 #endif
 
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
+#if defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VBMI2__)
 struct Avx512Block {
   static constexpr std::size_t kBytes = 64;
+
+  [[nodiscard]] static std::uint16_t* positions(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+    alignas(64) static constexpr std::array<char, 64> kNumbers = [] {
+      std::array<char, 64> numbers{};
+      for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<char>(i);
+      return numbers;
+    }();
+    const __m512i found = _mm512_maskz_compress_epi8(mask, _mm512_load_si512(kNumbers.data()));
+    const __m512i from = _mm512_set1_epi16(static_cast<short>(base));
+    const auto store = [&](std::uint16_t* at, __m256i bytes) {
+      _mm512_storeu_si512(at, _mm512_add_epi16(from, _mm512_cvtepu8_epi16(bytes)));
+    };
+    store(out, _mm512_castsi512_si256(found));
+    store(out + 32, _mm512_extracti64x4_epi64(found, 1));
+    return out + std::popcount(mask);
+  }
 
   [[nodiscard]] static StringMask string_mask(const char* at) {
     const __m512i v = _mm512_loadu_si512(at);

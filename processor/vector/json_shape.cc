@@ -15,7 +15,7 @@ constexpr std::size_t kStepsMax = 128;
 
 }  // namespace
 
-JsonShapes::JsonShapes(const PathTrie& trie) : trie_(trie), nodes_(1), found_(trie.size()), seen_(trie.size(), 0) {}
+JsonShapes::JsonShapes(const PathTrie& trie) : trie_(trie), nodes_(1), found_(trie.size()), quotes_(kEventBytes + 1 + kPositionsMore), seen_(trie.size(), 0) {}
 
 void JsonShapes::end_window() {
   if (matched_ * 2 >= tried_) {
@@ -123,9 +123,13 @@ void JsonShapes::learn(std::string_view event, const JsonIndex& index) {
       std::memcpy(node.bytes.data(), event.data() + from, piece);
       node.length = static_cast<std::uint32_t>(piece);
       node.mask = piece == kPieceBytes ? UINT32_MAX : (std::uint32_t{1} << piece) - 1;
+      const std::string_view bytes = event.substr(from, piece);
+      node.quotes = static_cast<std::uint16_t>(std::ranges::count(bytes, '"'));
       from += piece;
       left -= piece;
       node.kind = left > 0 ? Kind::kMore : step.kind;
+      node.anchored = node.quotes > 0 || node.kind == Kind::kEnd;
+      if (node.anchored) node.quote_at = static_cast<std::uint16_t>(std::min(bytes.find('"'), piece));
       if (left == 0) node.wanted = step.wanted;
       // The vector may move when a node is made.
       std::uint16_t first = nodes_[parent].child;

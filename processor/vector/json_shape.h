@@ -7,9 +7,13 @@
 //
 // The shapes are the paths of a trie from its root to an end, so a member that some events lack costs a branch and
 // not another shape. Promise: what match() takes is an event that JsonWalk accepts and whose members at nodes of the
-// PathTrie are those given; of the values it knows no other than plain ASCII strings without escapes, numbers that
-// fit a block, and literals. For everything else it says no, which means nothing: JsonWalk decides. Events with two
-// members of a wanted name, or with an object or array that a column wants, are never learned.
+// PathTrie are those given. It knows no other events than plain ones: ASCII without escapes and control characters, at
+// most kEventBytes long, numbers of at most 30 bytes. For everything else it says no, which means nothing: JsonWalk
+// decides. Events with two members of a wanted name, or with an object or array that a column wants, are never learned.
+//
+// Where a value ends is only known when it was read, and ten values in turn take longer to wait for than to read. So
+// the quotes of the whole event are found first, block by block, and where a node's bytes must begin follows from its
+// number of the quotes before it; that the value before ends there is checked beside.
 //
 // Bounded: kNodesMax nodes. While few events have a shape the next are not tried, with growing pauses. One thread.
 #pragma once
@@ -44,6 +48,7 @@ class JsonShapes {
   };
   static constexpr std::size_t kReadableAfter = 64;  // Bytes after an event that match() may read.
   static constexpr std::size_t kNodesMax = 512;
+  static constexpr std::size_t kEventBytes = std::size_t{16} << 10;
 
   explicit JsonShapes(const PathTrie& trie);  // Borrowed.
 
@@ -74,6 +79,7 @@ class JsonShapes {
   static constexpr std::uint32_t kLearnedMax = 64;  // Of a window.
   static constexpr std::uint32_t kPauseMax = std::uint32_t{64} << 10;
   static constexpr std::size_t kPieceBytes = 32;
+  static constexpr std::size_t kReadAhead = 1024;  // What follows an event is often the next one.
   static constexpr std::size_t kSiblingsMax = 8;
 
   struct alignas(64) Node {
@@ -81,10 +87,14 @@ class JsonShapes {
     std::uint32_t mask = 0;  // A bit for each byte.
     std::uint32_t length = 0;
     std::uint32_t wanted = PathTrie::kNone;
+    std::uint16_t quotes = 0;    // How many of the bytes are.
+    std::uint16_t quote_at = 0;  // The first of them; of an end without any, its length. Else not used.
     std::uint16_t child = 0;    // First of those that may follow; 0: none.
     std::uint16_t sibling = 0;  // The next to be tried in the same place; 0: none.
     Kind kind = Kind::kEnd;
+    bool anchored = false;      // Has quotes, or is an end: a quote, or the event's end, says where it begins.
   };
+  static_assert(sizeof(Node) == 64);
   struct Step {
     std::size_t begin = 0;  // Of the bytes in the event.
     std::size_t length = 0;
@@ -92,6 +102,9 @@ class JsonShapes {
     std::uint32_t wanted = PathTrie::kNone;
   };
   void end_window();
+  // Fills quotes_; false if the event is not a plain one.
+  template <class Block>
+  [[nodiscard]] bool find_quotes(std::string_view event);
   // The steps of an event, into steps_; false if it is not to be learned.
   [[nodiscard]] bool describe(std::string_view event, const JsonIndex& index);
   // The node that is like this among `first` and its siblings, which is made if need be; 0: there is no room.
@@ -101,6 +114,7 @@ class JsonShapes {
   std::vector<Node> nodes_;  // 0 is nobody; its child is the root.
   std::vector<Found> found_;
   std::size_t found_count_ = 0;
+  std::vector<std::uint16_t> quotes_;  // Where they are in the event at hand, then the event's size.
   std::uint32_t tried_ = 0;
   std::uint32_t matched_ = 0;
   std::uint32_t learned_ = 0;
@@ -109,24 +123,6 @@ class JsonShapes {
   std::vector<Step> steps_;
   std::vector<std::uint8_t> seen_;  // Per node of the PathTrie, while describing.
 };
-
-// The end of the string whose inside begins at `at`, which is not behind `end`; null if there is none before `end`,
-// or if it must be looked at byte by byte.
-template <class Block>
-[[nodiscard]] inline const char* plain_string_end(const char* at, const char* end) {
-  for (; at <= end; at += Block::kBytes) {
-    const StringMask mask = Block::string_mask(at);
-    if (mask.quotes == 0) {
-      if (mask.special != 0) return nullptr;
-      continue;
-    }
-    // What is special behind the quote does not count.
-    if (((mask.quotes ^ (mask.quotes - 1)) & mask.special) != 0) return nullptr;
-    const char* const quote = at + std::countr_zero(mask.quotes);
-    return quote < end ? quote : nullptr;
-  }
-  return nullptr;
-}
 
 // The end of the number at `at`, by RFC 8259, section 6, as far as it has one of at most 31 bytes; else null.
 template <class Block>
@@ -170,34 +166,69 @@ template <class Block>
 }
 
 template <class Block>
+bool JsonShapes::find_quotes(std::string_view event) {
+  if (event.size() > kEventBytes) return false;
+  std::uint16_t* out = quotes_.data();
+  std::uint64_t special = 0;
+  std::size_t base = 0;
+  for (; base + Block::kBytes <= event.size(); base += Block::kBytes) {
+    __builtin_prefetch(event.data() + base + kReadAhead);
+    const StringMask mask = Block::string_mask(event.data() + base);
+    special |= mask.special;
+    out = Block::positions(mask.quotes, base, out);
+  }
+  const StringMask mask = Block::string_mask(event.data() + base);
+  const std::uint64_t inside = (std::uint64_t{1} << (event.size() - base)) - 1;
+  special |= mask.special & inside;
+  out = Block::positions(mask.quotes & inside, base, out);
+  *out = static_cast<std::uint16_t>(event.size());
+  return special == 0;
+}
+
+template <class Block>
 bool JsonShapes::match(std::string_view event) {
-  const char* at = event.data();
-  const char* const end = at + event.size();
   found_count_ = 0;
-  // Nothing is read further than kReadableAfter behind the end: `at` and `value` are never behind it.
+  // Nothing is read further than kReadableAfter behind the event: no position here is behind its end.
   static_assert(Block::kBytes <= kReadableAfter && kPieceBytes <= kReadableAfter);
+  if (!find_quotes<Block>(event)) return false;
+  const char* const text = event.data();
+  const std::size_t size = event.size();
+  const std::uint16_t* quote = quotes_.data();  // The first that is not passed yet.
+  std::size_t at = 0;
   for (std::uint16_t number = nodes_[0].child; number != 0;) {
     const Node& node = nodes_[number];
-    const char* next = nullptr;
-    if ((Block::equal_32(at, node.bytes.data()) & node.mask) == node.mask &&
-        static_cast<std::size_t>(end - at) >= node.length) [[likely]] {
-      const char* const value = at + node.length;
+    std::size_t begin = at;
+    bool here = true;
+    if (node.anchored) [[likely]] {
+      begin = static_cast<std::size_t>(*quote) - node.quote_at;
+      here = begin == at;
+      // They are equal from here on, but the compiler must not use the one for the other: `at` comes late.
+      asm("" : "+r"(begin));
+    }
+    std::size_t next = SIZE_MAX;
+    if (here && (Block::equal_32(text + begin, node.bytes.data()) & node.mask) == node.mask &&
+        size - begin >= node.length) [[likely]] {
+      const std::size_t value = begin + node.length;
+      const auto past = [&](const char* end) { return end == nullptr ? SIZE_MAX : static_cast<std::size_t>(end - text); };
       switch (node.kind) {
-        case Kind::kString: next = plain_string_end<Block>(value, end); break;
-        case Kind::kNumber: next = plain_number_end<Block>(value, end); break;
-        case Kind::kLiteral: next = literal_end(value, end); break;
+        case Kind::kString:
+          if (const std::size_t closing = quote[node.quotes]; closing < size) next = closing;
+          break;
+        case Kind::kNumber: next = past(plain_number_end<Block>(text + value, text + size)); break;
+        case Kind::kLiteral: next = past(literal_end(text + value, text + size)); break;
         case Kind::kMore: next = value; break;
         case Kind::kEnd:
-          if (value != end) break;
+          if (value != size) break;
           ++matched_;
           return true;
       }
-      if (next != nullptr && node.wanted != PathTrie::kNone) {
-        found_[found_count_++] = {{value, static_cast<std::size_t>(next - value)}, node.wanted, node.kind};
+      if (next != SIZE_MAX && node.wanted != PathTrie::kNone) {
+        found_[found_count_++] = {event.substr(value, next - value), node.wanted, node.kind};
       }
     }
-    if (next != nullptr) [[likely]] {
+    if (next != SIZE_MAX) [[likely]] {
       at = next;
+      quote += node.quotes;
       number = node.child;
     } else {
       number = node.sibling;
