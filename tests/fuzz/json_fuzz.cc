@@ -72,6 +72,30 @@ Decoded decode(std::string_view event, std::uint32_t mask) {
   return out;
 }
 
+// The event through a decoder that has seen `before`, with bytes behind both that may be read and that go on as the
+// event did, so that one that was cut off looks whole. Checks that nothing differs from `expected`, which is of all columns.
+void after_another(std::string_view before, std::string_view event, const Decoded& expected) {
+  const auto padded = [](std::string_view text) {
+    std::vector<char> bytes(text.begin(), text.end());
+    for (std::size_t i = 0; i < 64; ++i) bytes.push_back(text.empty() ? '"' : text[text.size() - 1 - i % text.size()]);
+    return bytes;
+  };
+  std::vector<Vector> vectors(all_columns().size());
+  for (std::size_t i = 0; i < vectors.size(); ++i) vectors[i].reset(all_columns()[i].type, 3);
+  Arena arena;
+  JsonDecoder decoder(all_columns());
+  const std::vector<char> first = padded(before), second = padded(event);
+  static_cast<void>(decoder.decode({first.data(), before.size()}, 0, vectors, arena, true));
+  const std::vector<std::uint64_t> counted = decoder.conversion_failures();
+  const bool valid = decoder.decode({second.data(), event.size()}, 1, vectors, arena, true);
+  KAPPA_CHECK(valid == expected.valid, "validity depends on the event before");
+  for (std::size_t i = 0; i < vectors.size(); ++i) {
+    KAPPA_CHECK(vectors[i].value(1) == expected.columns[i].first, "a value depends on the event before");
+    KAPPA_CHECK(decoder.conversion_failures()[i] - counted[i] == expected.columns[i].second,
+                "a count of failures depends on the event before");
+  }
+}
+
 // The last member of a name, as our decoder takes it.
 std::optional<dom::element> last_member(dom::element object, std::string_view name) {
   std::optional<dom::element> last;
@@ -198,6 +222,14 @@ int fuzz_json(const std::uint8_t* data, std::size_t size) {
   for (std::size_t i = 0; i < all.columns.size(); ++i)
     KAPPA_CHECK((mask >> i & 1) == 0 || some.columns[i] == all.columns[i], "a column depends on the others");
   against_dom(event, verdict, all);
+  // Twice the same; and, the mask says where and what, one byte of it another, either way round.
+  after_another(event, event, all);
+  if (!event.empty()) {
+    std::string other(event);
+    other[mask % other.size()] = static_cast<char>(mask >> 16);
+    after_another(event, other, decode(other, UINT32_MAX));
+    after_another(other, event, all);
+  }
   text_functions(event);
   return 0;
 }
