@@ -44,6 +44,8 @@ enum class FrameType : std::uint8_t {
   kProducerOk = 19,
   kRead = 20,
   kReadOk = 21,
+  kSubscriber = 22,
+  kSubscriberOk = 23,
   kSql = 32,
   kColumns = 33,
   kRows = 34,

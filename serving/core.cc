@@ -32,6 +32,7 @@ Core::Core(ServerOptions options, log::Log& log, processor::Engine& engine)
       mailbox_(std::make_shared<Mailbox>(io_, [this] { deliver(); })),
       reads_(*this, log),
       watches_(*this, engine),
+      subscribers_(*this, log),
       query_pool_("kappa-query", std::max(1U, options_.query_threads), kQueriesQueuedMax, kQueryThreadsMax) {}
 
 Core::~Core() {
@@ -39,6 +40,7 @@ Core::~Core() {
   for (const auto& [id, connection] : std::exchange(connections_, {})) connection->close();
   reads_.stop();
   watches_.stop();
+  subscribers_.stop();
   query_pool_.stop();
   if (spare_fd_ >= 0) ::close(spare_fd_);
 }

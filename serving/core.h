@@ -25,6 +25,7 @@
 #include "serving/rates.h"
 #include "serving/reads.h"
 #include "serving/server.h"
+#include "serving/subscribers.h"
 #include "serving/tls.h"
 #include "serving/tokens.h"
 #include "serving/watches.h"
@@ -189,6 +190,7 @@ class Core {
 
   Reads reads_;
   Watches watches_;
+  Subscribers subscribers_;
   WorkerPool query_pool_;
 };
 

@@ -18,6 +18,7 @@ bool is_request(FrameType type) {
     case FrameType::kAppend:
     case FrameType::kProducer:
     case FrameType::kRead:
+    case FrameType::kSubscriber:
     case FrameType::kSql:
     case FrameType::kGet:
     case FrameType::kScan:
@@ -91,6 +92,7 @@ void Core::dispatch(Connection& connection, const FrameHeader& header, Bytes pay
     }
     case FrameType::kProducer: return producer(connection, id, payload);
     case FrameType::kRead: return reads_.handle(connection, id, payload);
+    case FrameType::kSubscriber: return subscribers_.handle(connection, id, payload);
     case FrameType::kSql: return sql(connection, id, payload);
     case FrameType::kGet: return get(connection, id, payload);
     case FrameType::kScan: return scan(connection, id, payload);

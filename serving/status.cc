@@ -209,6 +209,17 @@ std::string Core::status_json() {
   }
   json.end_array();
 
+  json.key("subscribers");
+  json.begin_array();
+  for (const auto& [name, subscriber] : subscribers_.all()) {
+    json.begin_object();
+    json.member("name", name);
+    json.member("topic", subscriber.position.topic);
+    json.member("offset", subscriber.position.offset.value());
+    json.end_object();
+  }
+  json.end_array();
+
   json.key("streams");
   json.begin_array();
   for (const processor::StreamStatus& stream : engine_.streams()) write_stream(json, stream);

@@ -14,6 +14,8 @@
 namespace kappa::tools {
 namespace {
 
+// How often a subscriber that follows stores its position.
+constexpr std::chrono::seconds kStoreInterval{1};
 // A topic that is followed may come into being later.
 constexpr std::chrono::milliseconds kMissingTopicPause{100};
 
@@ -27,6 +29,8 @@ struct ReadFlags {
   bool follow = false;
   bool exit_at_end = false;
   bool keys = false;
+  std::string subscriber;
+  bool forget = false;
 };
 
 // "start", "end", "N", "-N" (the last N events), "@TIME" (RFC 3339 or epoch milliseconds).
@@ -59,8 +63,39 @@ int run(const ReadFlags& flags) {
   if (format.empty() && flags.output == "raw") format = flags.keys ? "%k\\t%v\\n" : "%v\\n";
   const EventFormat formatter(format);
 
+  if (flags.forget) {
+    const Status forgotten = (*client)->set_position(flags.subscriber, std::nullopt);
+    return forgotten ? kExitOk : fail_with(forgotten.error());
+  }
+
   Output out;
   ReadFrom from = *parse_from(flags.from);
+  std::optional<Offset> stored;  // Of the subscriber.
+  if (!flags.subscriber.empty()) {
+    const auto position = (*client)->position(flags.subscriber);
+    if (!position) return fail_with(position.error());
+    if (*position && (*position)->topic != flags.topic) {
+      return fail_with(fail(ErrorCode::kExists, 1018,
+                            "subscriber \"" + flags.subscriber + "\" reads topic \"" + (*position)->topic + "\"",
+                            "take another name, or --forget this one first")
+                           .error());
+    }
+    if (*position) {
+      stored = (*position)->offset;
+      from = ReadFrom{ReadFrom::Kind::kOffset, static_cast<std::int64_t>(stored->value())};
+    }
+  }
+  // What was printed has left this process before it counts as read.
+  auto last_stored = std::chrono::steady_clock::now();
+  const auto store = [&](Offset position, bool last) -> Status {
+    const auto now = std::chrono::steady_clock::now();
+    if (flags.subscriber.empty() || stored == position || (!last && now < last_stored + kStoreInterval)) return {};
+    out.flush();
+    KAPPA_CHECK_OK((*client)->set_position(flags.subscriber, Client::Position{flags.topic, position}));
+    stored = position;
+    last_stored = now;
+    return {};
+  };
   std::uint64_t left = flags.limit;
   std::optional<Offset> first;  // Where the reading began.
   Offset next;
@@ -84,6 +119,7 @@ int run(const ReadFlags& flags) {
     if (!first) first = result->first;
     next = result->next;
     from = ReadFrom{ReadFrom::Kind::kOffset, static_cast<std::int64_t>(result->next.value())};
+    if (const Status kept = store(next, false); !kept) return fail_with(kept.error());
     if (follow) {
       out.flush();
       continue;
@@ -92,6 +128,9 @@ int run(const ReadFlags& flags) {
     if (result->next >= *end) break;
   }
   out.flush();
+  if (first) {
+    if (const Status kept = store(next, true); !kept) return fail_with(kept.error());
+  }
   if (first) {
     if (const auto status = (*client)->status()) std::fputs(gap_notice(*status, *first, next).c_str(), stderr);
   }
@@ -116,9 +155,15 @@ Follows the end of a topic: `kappa read --from end -F`.)");
   kappa read hits --from -10
   kappa read hits --from @2024-05-01T10:00:00Z -n 100 -o json
   kappa read hits --format '%o %t %k %v\n'
+  kappa read hits -F --subscriber mailer
 
 Prints the events of a topic, each as it was appended, a line each. The start is the first event that
-is kept; an offset below it, which retention removed, is refused with the first offset that is kept.)");
+is kept; an offset below it, which retention removed, is refused with the first offset that is kept.
+
+With --subscriber NAME the position is stored in the log under that name: the same command goes on behind the
+last event that was printed, after any restart; retention keeps what is not read yet. It is stored at the end and
+every second, so that after a crash up to a second of events comes again, and none is left out. --from counts for
+a new name only.)");
   }
   command->add_option("topic", flags->topic, "Topic")->required()->type_name("TOPIC");
   command->add_option("--from", flags->from, "start, end, offset N, -N (the last N), @TIME")
@@ -128,6 +173,9 @@ is kept; an offset below it, which retention removed, is refused with the first 
       });
   command->add_option("-n,--limit", flags->limit, "At most this many events");
   command->add_flag("-F,--follow", flags->follow, "Wait for more at the end");
+  auto* subscriber = command->add_option("--subscriber", flags->subscriber, "Go on from the position stored under NAME, and store it")
+                         ->type_name("NAME");
+  command->add_flag("--forget", flags->forget, "Only forget the subscriber's position")->needs(subscriber);
   command->add_flag("-e,--exit", flags->exit_at_end, "Exit at the end, whatever -F says");
   command->add_flag("-k,--keys", flags->keys, "Print the key and a tab before each event");
   command->add_option("-o,--output", flags->output, "raw: the event's own bytes; json: with offset, time and key")

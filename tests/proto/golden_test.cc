@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "proto/messages.h"
+#include "proto/subscriber_messages.h"
 #include "proto/watch_messages.h"
 
 namespace kappa {
@@ -91,6 +92,8 @@ std::map<std::string, std::string> encoded_frames() {
   encode(ProducerOkMessage{1, 42, Offset(102)}, 8, frames["PRODUCER_OK"]);
   encode(ReadMessage{"t", ReadFromKind::kOffset, 101, 10, 1 << 20, 500}, 9, frames["READ"]);
   encode(read_ok(events), 9, frames["READ_OK"]);
+  encode(SubscriberMessage{"s", SubscriberMessage::Action::kSet, "t", Offset(102)}, 17, frames["SUBSCRIBER"]);
+  encode(SubscriberOkMessage{true, "t", Offset(102)}, 17, frames["SUBSCRIBER_OK"]);
   encode(SqlMessage{{Offset(101), true, 10'000}, "SELECT 1"}, 10, frames["SQL"]);
   encode(ColumnsMessage{kColumns}, 10, frames["COLUMNS"]);
   std::string rows;
@@ -173,7 +176,7 @@ TEST(GoldenFrames, RequestsDecodeToTheirMeaning) {
   EXPECT_TRUE(scan->from.empty());
 }
 
-TEST(GoldenFrames, AWatchDecodesToItsMeaning) {
+TEST(GoldenFrames, WatchesAndSubscribersDecodeToTheirMeaning) {
   const std::string watch_bytes = golden("WATCH");
   const auto watch = decode_watch(payload_of(watch_bytes));
   ASSERT_TRUE(watch);
@@ -220,6 +223,19 @@ TEST(GoldenFrames, AWatchDecodesToItsMeaning) {
   refuses(changes_bytes, decode_changes);
   refuses(mark_bytes, decode_mark);
   refuses(credit_bytes, decode_credit);
+
+  const std::string subscriber_bytes = golden("SUBSCRIBER");
+  const auto subscriber = decode_subscriber(payload_of(subscriber_bytes));
+  ASSERT_TRUE(subscriber);
+  EXPECT_EQ(subscriber->name, "s");
+  EXPECT_EQ(subscriber->action, SubscriberMessage::Action::kSet);
+  EXPECT_EQ(subscriber->offset, Offset(102));
+  refuses(subscriber_bytes, decode_subscriber);
+  const std::string subscriber_ok_bytes = golden("SUBSCRIBER_OK");
+  const auto subscriber_ok = decode_subscriber_ok(payload_of(subscriber_ok_bytes));
+  ASSERT_TRUE(subscriber_ok);
+  EXPECT_EQ(subscriber_ok->topic, "t");
+  refuses(subscriber_ok_bytes, decode_subscriber_ok);
 }
 
 TEST(GoldenFrames, AnswersDecodeToTheirMeaning) {

@@ -159,7 +159,7 @@ class Appender(threading.Thread):
     def __init__(self, address):
         super().__init__()
         self.process = subprocess.Popen([binary(), "append", "-a", address, "e", "-o", "json", "--rate", "5000"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.stop = False
         self.summary = None
 

@@ -7,6 +7,7 @@
 
 #include "proto/limits.h"
 #include "proto/messages.h"
+#include "proto/subscriber_messages.h"
 #include "proto/watch_messages.h"
 #include "tools/client/frame_socket.h"
 
@@ -71,6 +72,8 @@ class ClientImpl final : public Client {
   [[nodiscard]] Expected<QueryEnd> scan(const Scan& scan, const QueryOptions& options,
                                         const std::function<bool(const std::vector<ClientColumn>&)>& columns,
                                         const std::function<bool(std::vector<Row>)>& rows) override;
+  [[nodiscard]] Expected<std::optional<Position>> position(std::string_view subscriber) override;
+  [[nodiscard]] Status set_position(std::string_view subscriber, const std::optional<Position>& position) override;
   [[nodiscard]] Status watch(const Watch& watch, Watcher& watcher) override;
   [[nodiscard]] Expected<std::string> status() override;
   void interrupt() override { socket_.interrupt(); }
@@ -385,6 +388,28 @@ Expected<Client::GetResult> ClientImpl::get(std::string_view view, const std::ve
   KAPPA_TRY(const Frame frame, call_for(FrameType::kRow, id, Clock::now() + patience));
   KAPPA_TRY(RowMessage message, decode_row_message(frame.payload));
   return GetResult{columns_of(std::move(message.columns)), std::move(message.row), message.applied};
+}
+
+Expected<std::optional<Client::Position>> ClientImpl::position(std::string_view subscriber) {
+  KAPPA_CHECK_OK(ensure_connected());
+  out_.clear();
+  const std::uint64_t id = next_id_++;
+  encode(SubscriberMessage{subscriber, SubscriberMessage::Action::kAsk, {}, {}}, id, out_);
+  KAPPA_TRY(const Frame frame, call_for(FrameType::kSubscriberOk, id, deadline()));
+  KAPPA_TRY(const SubscriberOkMessage answer, decode_subscriber_ok(frame.payload));
+  if (!answer.known) return std::nullopt;
+  return Position{std::string(answer.topic), answer.offset};
+}
+
+Status ClientImpl::set_position(std::string_view subscriber, const std::optional<Position>& position) {
+  KAPPA_CHECK_OK(ensure_connected());
+  out_.clear();
+  const std::uint64_t id = next_id_++;
+  SubscriberMessage message{subscriber, SubscriberMessage::Action::kForget, {}, {}};
+  if (position) message = {subscriber, SubscriberMessage::Action::kSet, position->topic, position->offset};
+  encode(message, id, out_);
+  KAPPA_TRY([[maybe_unused]] const Frame frame, call_for(FrameType::kSubscriberOk, id, deadline()));
+  return {};
 }
 
 Status ClientImpl::watch(const Watch& watch, Watcher& watcher) {

@@ -126,6 +126,16 @@ class Client {
                                                   std::chrono::milliseconds wait,
                                                   const std::function<bool(const ClientEvent&)>& each) = 0;
 
+  // A named subscriber's stored position: of which topic, and the offset that it reads next.
+  struct Position {
+    std::string topic;
+    Offset offset;
+  };
+  // nullopt: there is none.
+  [[nodiscard]] virtual Expected<std::optional<Position>> position(std::string_view subscriber) = 0;
+  // Stores it durably; nullopt forgets it. kExists 1018 if the name reads another topic.
+  [[nodiscard]] virtual Status set_position(std::string_view subscriber, const std::optional<Position>& position) = 0;
+
   struct QueryOptions {
     std::optional<Offset> at_least;
     bool fresh = false;

@@ -18,9 +18,11 @@ namespace kappa::testing {
 
 class RealServer {
  public:
-  explicit RealServer(serving::ServerOptions options = {}) : options_(std::move(options)) {
+  explicit RealServer(serving::ServerOptions options = {}) : RealServer(std::move(options), default_log()) {}
+  // The log's directory is this server's own.
+  RealServer(serving::ServerOptions options, log::LogOptions log_options)
+      : log_options_(std::move(log_options)), options_(std::move(options)) {
     log_options_.directory = directory_ / "log";
-    log_options_.segment_bytes = std::size_t{1} << 20;
     log_options_.prepared_segments = 0;
     start();
   }
@@ -65,6 +67,12 @@ class RealServer {
   }
 
  private:
+  static log::LogOptions default_log() {
+    log::LogOptions options;
+    options.segment_bytes = std::size_t{1} << 20;
+    return options;
+  }
+
   kappa::test::TempDir directory_;
   log::LogOptions log_options_;
   serving::ServerOptions options_;
