@@ -96,7 +96,7 @@ void Subscribers::handle(Connection& connection, std::uint64_t request_id, Bytes
                       std::to_string(log_.durable_end().value()));
   }
   if (found != subscribers_.end() && found->second.position.topic != message->topic) {
-    return refuse(ErrorCode::kExists, 1018,
+    return refuse(ErrorCode::kExists, 1021,
                   "subscriber \"" + name + "\" reads topic \"" + found->second.position.topic + "\"",
                   "take another name, or forget this one first");
   }

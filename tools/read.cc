@@ -75,7 +75,7 @@ int run(const ReadFlags& flags) {
     const auto position = (*client)->position(flags.subscriber);
     if (!position) return fail_with(position.error());
     if (*position && (*position)->topic != flags.topic) {
-      return fail_with(fail(ErrorCode::kExists, 1018,
+      return fail_with(fail(ErrorCode::kExists, 1021,
                             "subscriber \"" + flags.subscriber + "\" reads topic \"" + (*position)->topic + "\"",
                             "take another name, or --forget this one first")
                            .error());

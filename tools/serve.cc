@@ -145,8 +145,6 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   engine_options.memory_bytes = static_cast<std::size_t>(options.memory_bytes);
   engine_options.read_only = options.read_only || status.read_only;
   KAPPA_TRY(const auto engine, processor::Engine::open(engine_options, *log));
-  // Not before the views have said what they still need.
-  log->begin_retention();
 
   serving::ServerOptions server_options = options.server;
   server_options.listen = options.listen;
@@ -154,6 +152,8 @@ Status serve(const ServeOptions& options, const sigset_t& signals) {
   server_options.version = kVersion;
   server_options.on_fatal = [](const Error&) { ::kill(::getpid(), SIGTERM); };
   KAPPA_TRY(const auto server, serving::Server::start(server_options, *log, *engine));
+  // Not before the views and the subscribers have said what they still need.
+  log->begin_retention();
 
   const auto& socket = server_options.socket;
   std::printf("kappa %s ready: listening on %s%s%s%s, data %s, durability %s%s\n", kVersion, server->address().c_str(),

@@ -54,7 +54,7 @@ TEST(Subscriber, RefusesWhatCannotBeAPosition) {
   EXPECT_EQ(client->set_position("", Position{"e", Offset(0)}).error().number, 1007);
   EXPECT_EQ(client->set_position(std::string(256, 's'), Position{"e", Offset(0)}).error().number, 1007);
   ASSERT_TRUE(client->set_position("s", Position{"e", Offset(1)}));
-  EXPECT_EQ(client->set_position("s", Position{"f", Offset(1)}).error().number, 1018);
+  EXPECT_EQ(client->set_position("s", Position{"f", Offset(1)}).error().number, 1021);
   EXPECT_EQ(where(*client, "s"), 1U);
   Wire wire(server.address());
   wire.greet();

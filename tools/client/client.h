@@ -133,7 +133,7 @@ class Client {
   };
   // nullopt: there is none.
   [[nodiscard]] virtual Expected<std::optional<Position>> position(std::string_view subscriber) = 0;
-  // Stores it durably; nullopt forgets it. kExists 1018 if the name reads another topic.
+  // Stores it durably; nullopt forgets it. kExists 1021 if the name reads another topic.
   [[nodiscard]] virtual Status set_position(std::string_view subscriber, const std::optional<Position>& position) = 0;
 
   struct QueryOptions {
