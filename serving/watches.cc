@@ -23,7 +23,8 @@ constexpr milliseconds kMarkEvery{10'000};
 constexpr milliseconds kPinnedWait{10'000};
 constexpr milliseconds kRetryPause{200};
 constexpr milliseconds kOpenTimeout{30'000};
-constexpr unsigned kThreads = 1;
+// A large snapshot takes seconds; steps of others go on beside some of them.
+constexpr unsigned kThreads = 4;
 constexpr unsigned kThreadsMax = 16;
 
 // Encodes a step and hands it over; on a thread of the pool.
