@@ -293,6 +293,13 @@ class Log {
   [[nodiscard]] virtual Expected<Offset> offset_at_time(Timestamp time) = 0;
   // First offset of the last `count` durable events of a topic (for tail -N).
   [[nodiscard]] virtual Expected<Offset> offset_before_end(TopicId topic, std::uint64_t count) = 0;
+  // How many events a topic has had below `offset`, retention aside: the sequence number of its first event from there
+  // on. Reads an index and a few headers. kNotFound 3024, and what reading a damaged log gives.
+  [[nodiscard]] virtual Expected<TopicSequence> sequence_at(TopicId topic, Offset offset) {
+    static_cast<void>(offset);
+    return fail(ErrorCode::kUnsupported, 3024,
+                "this log does not count the events of topic " + std::to_string(topic.value()));
+  }
   // Keeps the log from `offset` on (Hold::offset(): from where really) as long as the token lives.
   // mark(N) needs the event before N.
   [[nodiscard]] virtual Hold hold(std::string name, Offset offset) {

@@ -124,6 +124,7 @@ class LogImpl final : public Log {
   std::unique_ptr<LogReader> reader(Offset from, ReadFilter filter) override;
   Expected<Offset> offset_at_time(Timestamp time) override;
   Expected<Offset> offset_before_end(TopicId topic, std::uint64_t count) override;
+  Expected<TopicSequence> sequence_at(TopicId topic, Offset offset) override;
   Expected<PrefixMark> mark(Offset offset) override;
   ProducerState producer(TopicId topic, ProducerId id) const override;
   std::uint64_t subscribe_durable(std::function<void()> notify) override;
@@ -182,6 +183,7 @@ class LogImpl final : public Log {
   template <class Ask>
   auto over_kept(Ask ask) -> decltype(ask());
   [[nodiscard]] Expected<Offset> find_time(Timestamp time);
+  [[nodiscard]] Expected<TopicSequence> find_sequence(TopicId topic, Offset offset);
   [[nodiscard]] Expected<Offset> find_before_end(TopicId topic, std::uint64_t count);
 
   LogOptions options_;

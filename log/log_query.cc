@@ -154,6 +154,10 @@ Expected<Offset> LogImpl::offset_before_end(TopicId topic, std::uint64_t count) 
   return over_kept([&] { return find_before_end(topic, count); });
 }
 
+Expected<TopicSequence> LogImpl::sequence_at(TopicId topic, Offset offset) {
+  return over_kept([&] { return find_sequence(topic, offset); });
+}
+
 Expected<Offset> LogImpl::find_time(Timestamp time) {
   const Offset end = durable_end();
   const auto segments = segments_.all();
@@ -245,6 +249,51 @@ Expected<Offset> LogImpl::find_before_end(TopicId topic, std::uint64_t count) {
     if (*answer) return **answer;
   }
   return oldest.value_or(end);
+}
+
+Expected<TopicSequence> LogImpl::find_sequence(TopicId topic, Offset offset) {
+  const Offset end = durable_end();
+  TopicSequence next;
+  {
+    std::lock_guard guard(state_mutex_);
+    if (topic.value() >= state_.topics.size() || state_.topics[topic.value()].name.empty())
+      return fail(ErrorCode::kNotFound, 3024, "no topic has the id " + std::to_string(topic.value()));
+    next = TopicSequence(state_.topics[topic.value()].durable_sequence);
+  }
+  if (offset >= end) return next;
+  for (auto segment = segments_.find(offset); segment; segment = segments_.after(segment->header().number)) {
+    if (segment->header().base_position > durable_position()) break;
+    KAPPA_TRY(const auto map, segment->mapping());
+    std::uint64_t at = 0;
+    // The last batch of the topic that begins at or before the offset, or its first.
+    KAPPA_TRY(const auto batch, segment->with_index(
+        may_repair_indexes(), [&](const SegmentIndex& index) -> Expected<std::optional<FoundBatch>> {
+          const auto read = [&](std::size_t i) {
+            at = index.topic_batch_at(topic, i);
+            return batch_at(map->bytes(), segment->header(), at, false);
+          };
+          std::size_t low = 0;
+          std::size_t high = index.topic_batches(topic);
+          if (high == 0) return std::optional<FoundBatch>{};
+          while (high - low > 1) {
+            const std::size_t middle = (low + high) / 2;
+            KAPPA_TRY(const FoundBatch found, read(middle));
+            (found.header.base_offset <= offset ? low : high) = middle;
+          }
+          KAPPA_TRY(const FoundBatch found, read(low));
+          return std::optional<FoundBatch>(found);
+        }));
+    segments_.touch(segment);
+    if (!batch) return unreadable(*segment, at, batch.error().message);
+    if (!*batch) continue;
+    if (map->lost_byte(at, at + kBatchHeaderBytes))
+      return unreadable(*segment, at, "the disk could not deliver it");
+    const BatchHeader& header = (*batch)->header;
+    const std::uint64_t below =
+        header.base_offset >= offset ? 0 : std::min<std::uint64_t>(header.count, offset - header.base_offset);
+    return TopicSequence(header.base_sequence.value() + below);
+  }
+  return next;
 }
 
 Expected<PrefixMark> LogImpl::mark(Offset offset) {

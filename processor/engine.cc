@@ -76,7 +76,10 @@ Status EngineImpl::start() {
     feed.push_back(view);
     views->emplace(ref, std::move(view));
   }
-  if (!options_.read_only) set_floors(*views);
+  if (!options_.read_only) {
+    set_floors(*views);
+    load_pauses(*views);
+  }
   views_ = std::move(views);
   std::vector<ViewPtr> unchecked;
   for (const ViewPtr& view : feed) {
@@ -144,6 +147,10 @@ Expected<EngineImpl::ViewPtr> EngineImpl::find_view(std::string_view name) const
 
 Expected<StatementResult> EngineImpl::execute(std::string_view sql, const Freshness& freshness, RowSink& sink,
                                               const std::atomic<bool>& cancelled) {
+  if (const std::size_t first = sql.find(';'); first < sql.find_last_not_of(" \t\r\n;")) {
+    // Perhaps inside a text, or several statements.
+    if (const auto pieces = split_script(sql); pieces.size() > 1) return change_together(pieces);
+  }
   const CatalogStatePtr state = catalog();
   KAPPA_TRY(const Statement statement, compile(sql, *state));
   if (const auto* query = std::get_if<Select>(&statement)) {
@@ -373,27 +380,6 @@ Status EngineImpl::wait_for_log(const Freshness& freshness, const std::atomic<bo
   }
   log_.unsubscribe_durable(token);
   return status;
-}
-
-namespace {
-
-std::unexpected<Error> not_replayed(std::string_view name) {
-  return fail(ErrorCode::kNotFound, 2018, "view \"" + std::string(name) + "\" is not being built",
-              "SHOW REPLAYS lists those that are");
-}
-
-}  // namespace
-
-Status EngineImpl::pause_replay(std::string_view name) {
-  KAPPA_TRY(const ViewPtr view, find_view(name));
-  if (!pipeline_ || !pipeline_->pause_replay(*view)) return not_replayed(name);
-  return {};
-}
-
-Status EngineImpl::resume_replay(std::string_view name) {
-  KAPPA_TRY(const ViewPtr view, find_view(name));
-  if (!pipeline_ || !pipeline_->resume_replay(*view)) return not_replayed(name);
-  return {};
 }
 
 std::vector<ViewStatus> EngineImpl::views() const {

@@ -55,7 +55,7 @@ struct Freshness {
 };
 
 // Receives a result. Calls come in order from one thread: columns once, rows any number of times
-// (bounded batches), then the call that produced them returns. A false return cancels the query.
+// (bounded batches, some of them empty: time has passed), then the call that produced them returns. A false return cancels the query.
 class RowSink {
  public:
   virtual ~RowSink() = default;
@@ -179,8 +179,8 @@ class Engine {
   [[nodiscard]] virtual Expected<std::unique_ptr<Watch>> watch(WatchRequest request,
                                                                std::function<void(WatchNews)> news) = 0;
 
-  // The building of a view stops where it is, or goes on. A pause ends with the process. kNotFound 2003: no such
-  // view; kNotFound 2018: it is not being built.
+  // The building of a view stops where it is, or goes on. A pause is a record of the log and outlives the process.
+  // kNotFound 2003: no such view; kNotFound 2018: it is not being built; the log's errors.
   [[nodiscard]] virtual Status pause_replay(std::string_view view) = 0;
   [[nodiscard]] virtual Status resume_replay(std::string_view view) = 0;
 

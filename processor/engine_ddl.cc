@@ -18,6 +18,16 @@ std::string trimmed(std::string_view sql) {
   return first == std::string_view::npos ? std::string() : std::string(sql.substr(first, last - first + 1));
 }
 
+// The statement as a piece of its text.
+ScriptPiece one_piece(std::string_view sql) {
+  const std::size_t first = std::min(sql.find_first_not_of(" \t\r\n;"), sql.size());
+  const std::size_t last = sql.find_last_not_of(" \t\r\n;");
+  const std::string_view before = sql.substr(0, first);
+  const std::size_t line = before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + 1;
+  return {last == std::string_view::npos ? std::string_view() : sql.substr(first, last + 1 - first),
+          static_cast<std::uint32_t>(1 + std::ranges::count(before, '\n')), static_cast<std::uint32_t>(first - line + 1)};
+}
+
 Error exists_error(const CatalogEntry& entry) {
   return Error{ErrorCode::kExists, 2007, std::string(entry.noun()) + " \"" + entry.name + "\" exists already",
                "use another name, IF NOT EXISTS, or DROP it first", 0, {}};
@@ -84,6 +94,7 @@ void EngineImpl::close_states(const EntryRef& ref) {
   }
   for (const ViewPtr& view : closed) {
     watches_->ended(view);
+    forget_pause(view->entry().id);
     pipeline_->remove(view);
     // A query that still reads the view keeps the files open; what is left is removed at the next start.
     std::error_code error;
@@ -113,7 +124,7 @@ Expected<StatementResult> EngineImpl::create_stream(const CreateStream& statemen
   StatementResult result{"CREATE STREAM", 0, {}, {}};
   const StreamDefinition& definition = *statement.definition;
   if (const CatalogEntryPtr existing = catalog()->find(definition.name)) {
-    if (statement.or_replace) return replace(*existing, trimmed(sql), statement.reads, statement.replace);
+    if (statement.or_replace) return replace({{existing, one_piece(sql)}});
     if (!statement.if_not_exists || existing->kind != CatalogEntry::Kind::kStream) {
       return std::unexpected(exists_error(*existing));
     }
@@ -139,7 +150,7 @@ Expected<StatementResult> EngineImpl::create_view(const CreateView& statement, s
   StatementResult result{statement.table ? "CREATE TABLE" : "CREATE VIEW", 0, {}, {}};
   if (const CatalogEntryPtr existing = catalog()->find(statement.name)) {
     if (statement.or_replace && existing->noun() == what)
-      return replace(*existing, trimmed(sql), statement.reads, statement.replace);
+      return replace({{existing, one_piece(sql)}});
     if (!statement.if_not_exists || existing->noun() != what) {
       return std::unexpected(exists_error(*existing));
     }

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,9 +72,22 @@ class EngineImpl final : public Engine {
   void set_catalog(CatalogStatePtr state);
 
   // engine_versions.cc: versions of a name. All under ddl_mutex_.
-  // CREATE OR REPLACE of what exists: new versions of it and of everything that reads it begin to be built.
-  [[nodiscard]] Expected<StatementResult> replace(const CatalogEntry& existing, std::string_view sql,
-                                                  const std::vector<std::string>& reads, const ReplaceOptions& options);
+  // engine_replace.cc: CREATE OR REPLACE of what exists. New versions of it and of everything that reads it begin to
+  // be built.
+  struct Change {
+    CatalogEntryPtr existing;
+    ScriptPiece piece;  // The statement; errors have their place in what it is a piece of.
+  };
+  struct Staged {
+    Replacement replacement;
+    std::vector<std::pair<CatalogRecord, CatalogEntry>> made;  // What reads another after that.
+  };
+  [[nodiscard]] Expected<StatementResult> replace(const std::vector<Change>& changes);
+  // Several such statements in one text: one replacement.
+  [[nodiscard]] Expected<StatementResult> change_together(const std::vector<ScriptPiece>& pieces);
+  // Compiles new versions of `old`, of which `changes` have another text. Writes nothing.
+  [[nodiscard]] Expected<Staged> stage(const std::vector<Change>& changes, const std::vector<CatalogEntryPtr>& old,
+                                       Offset from);
   [[nodiscard]] Expected<StatementResult> alter(const Alter& statement, std::unique_lock<std::mutex>& ddl);
   // Decides that readers go to the new versions, or back to the old ones: the record of that is durable afterwards,
   // and complete_switch() must follow, now or in a later round of the keeper.
@@ -98,6 +112,13 @@ class EngineImpl final : public Engine {
   [[nodiscard]] Status put_replacement(Replacement replacement);
   // After a restart: what serves since a cutover is read only when it is that far.
   void set_floors(const ViewMap& views);
+
+  // engine_pauses.cc: builds that stand still. Under ddl_mutex_.
+  [[nodiscard]] Status pause(std::string_view name);
+  [[nodiscard]] Status resume(std::string_view name);
+  void load_pauses(const ViewMap& views);  // Before anybody else uses them.
+  // The version is being dropped.
+  void forget_pause(Offset id);
 
   // engine_dead_letters.cc: the views that hold the dead letters of streams.
   // Opens that of `stream`, if it has one; it is not fed yet.
@@ -136,6 +157,7 @@ class EngineImpl final : public Engine {
   // ddl_mutex_. Nothing else happens to such a replacement, except that it can end.
   std::map<Offset, Replacement> decided_;
   bool has_floors_ = false;  // Constant once started.
+  std::set<Offset> pauses_;  // By the creation offsets of the versions. Under ddl_mutex_.
   mutable std::mutex mutex_;  // Guards the next three.
   CatalogStatePtr catalog_ = std::make_shared<const CatalogState>();
   std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();

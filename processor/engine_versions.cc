@@ -70,87 +70,6 @@ Status EngineImpl::check_not_replaced(const std::vector<std::string>& names) con
   return {};
 }
 
-Expected<StatementResult> EngineImpl::replace(const CatalogEntry& existing, std::string_view sql,
-                                              const std::vector<std::string>& reads, const ReplaceOptions& options) {
-  const CatalogStatePtr state = catalog();
-  std::vector<CatalogEntryPtr> old = state->dependants(existing.name);
-  std::ranges::reverse(old);  // Now a reader comes after what it reads.
-  old.insert(old.begin(), state->find(existing.name));
-  std::vector<std::string> names;
-  for (const CatalogEntryPtr& entry : old) names.push_back(entry->name);
-  for (const std::string& read : reads) {
-    if (std::ranges::find(names, read) == names.end()) continue;
-    return refuse(quoted(existing) + " would read itself" + (read == existing.name ? "" : ", through \"" + read + "\""),
-                  "a new version reads what the old one read, or something else");
-  }
-  KAPPA_CHECK_OK(check_not_replaced(names));
-  KAPPA_CHECK_OK(check_not_replaced(reads));
-
-  // All of them are compiled before anything is written.
-  Replacement replacement;
-  replacement.manual = options.manual;
-  replacement.keep_micros = options.keep_micros;
-  const log::Hold hold = log_.hold("the replacement of " + quoted(existing), Offset(0));
-  CatalogStatePtr staged = state;
-  std::vector<std::pair<CatalogRecord, CatalogEntry>> made;
-  for (const CatalogEntryPtr& entry : old) {
-    CatalogRecord record{entry->kind, 1, entry == old.front() ? std::string(sql) : entry->sql, hold.offset(), {}};
-    for (const auto& [ref, version] : state->versions())
-      if (ref.name == entry->name) record.version = std::max(record.version, ref.version + 1);
-    if (!has_state(*entry)) record.from = Offset(0);
-    const CatalogStatePtr seen = staged->seen_by(entry->name, {});
-    auto compiled = make_catalog_entry(record, Offset(0), *seen);
-    if (!compiled && entry != old.front()) {
-      return refuse(quoted(*entry) + " reads " + quoted(existing) + " and does not go with its new version: " +
-                        compiled.error().message,
-                    "replace it by one that does, or DROP it, first");
-    }
-    if (!compiled) return std::unexpected(std::move(compiled).error());
-    if (compiled->derived()) {
-      // Its events are told from those of any version before by their topic.
-      while (log_.find_topic(compiled->stream->topic)) {
-        ++record.version;
-        KAPPA_TRY(*compiled, make_catalog_entry(record, Offset(0), *seen));
-      }
-      CreateStream statement;
-      statement.definition = compiled->stream;
-      statement.plan = compiled->view;
-      KAPPA_CHECK_OK(check_derived(statement));
-    }
-    record.uses = compiled->uses;
-    replacement.members.push_back({entry->name, entry->version, record.version});
-    staged = staged->with(std::make_shared<const CatalogEntry>(*compiled));
-    made.emplace_back(std::move(record), std::move(*compiled));
-  }
-
-  std::vector<CatalogEntryPtr> entries;
-  for (auto& [record, entry] : made) {
-    const std::string key = catalog_key(record.kind, entry.ref());
-    if (entry.stream) {
-      KAPPA_TRY([[maybe_unused]] const TopicId topic, log_.ensure_topic(entry.stream->topic));
-    }
-    KAPPA_TRY(entry.id, log_.append_system(key, encode_catalog_record(record)));
-    entries.push_back(std::make_shared<const CatalogEntry>(std::move(entry)));
-  }
-  replacement.id = entries.front()->id;
-  CatalogStatePtr with_versions = catalog();
-  for (const CatalogEntryPtr& entry : entries) with_versions = with_versions->with(entry, false);
-  set_catalog(std::move(with_versions));
-  KAPPA_CHECK_OK(put_replacement(replacement));
-  for (const CatalogEntryPtr& entry : entries) open_states(entry);
-  keeper_->wake();
-
-  const Offset from = hold.offset();
-  const Offset end = log_.durable_end();
-  StatementResult result{std::string("CREATE ") + (existing.stream ? "STREAM" : existing.table ? "TABLE" : "VIEW"), 0, {}, {}};
-  result.notice = at(existing.name, entries.front()->version) + " is being built from " +
-                  std::to_string(end > from ? end - from : 0) + " events";
-  for (std::size_t i = 1; i < entries.size(); ++i)
-    result.notice += (i == 1 ? "; with it " : ", ") + at(entries[i]->name, entries[i]->version);
-  result.notice += options.manual ? "; ALTER ... CUTOVER switches to it" : "; readers switch when it is there";
-  return result;
-}
-
 std::optional<Error> EngineImpl::not_ready(const Replacement& replacement, bool to_new) const {
   for (const Replacement::Member& member : replacement.members) {
     const ViewPtr next = find_state({member.name, to_new ? member.to : member.from});
@@ -348,7 +267,7 @@ Expected<StatementResult> EngineImpl::alter(const Alter& statement, std::unique_
       return result;
     case Action::kPause:
     case Action::kResume: {
-      const bool pause = statement.action == Action::kPause;
+      const bool pauses = statement.action == Action::kPause;
       std::vector<std::string> built{statement.name};
       if (building) {
         built.clear();
@@ -358,7 +277,7 @@ Expected<StatementResult> EngineImpl::alter(const Alter& statement, std::unique_
       bool any = false;
       Status last;
       for (const std::string& name : built) {
-        last = pause ? pause_replay(name) : resume_replay(name);
+        last = pauses ? pause(name) : resume(name);
         any |= last.has_value();
       }
       if (!any) return std::unexpected(last.error());

@@ -62,6 +62,9 @@ class LiveView {
   void begin_replay(Offset end);
   // How it goes: a state of ReplayProgress (empty: it is over) and events a second.
   void note_replay(const std::string& state, double events_per_second);
+  // Its building stands still, until somebody says otherwise.
+  void set_paused(bool paused) { paused_.store(paused); }
+  [[nodiscard]] bool paused() const { return paused_.load(); }
   // What an event source must give for it.
   [[nodiscard]] const std::vector<const Plan*>& scans() const { return feeder_.scans(); }
   [[nodiscard]] Offset applied() const { return progress_.applied; }
@@ -180,7 +183,9 @@ class LiveView {
   // Deletes the state and begins it anew.
   [[nodiscard]] Status make_new(log::Log& log, const std::string& why);
   [[nodiscard]] Status start_over(log::Log& log);
-  void describe_replay(Offset end, ViewStatus& status) const;
+  void describe_replay(log::Log& log, Offset end, ViewStatus& status) const;
+  // Events of the topics that it reads below an offset; of all topics where the log cannot say.
+  [[nodiscard]] std::uint64_t events_below(log::Log& log, Offset offset) const;
   // What is below the committed offset is not needed any more.
   void hold_from(Offset committed);
   // Sequentially consistent: a waiter registers and then looks here, the processor stores here and
@@ -191,6 +196,7 @@ class LiveView {
   const EngineOptions options_;
   const std::filesystem::path directory_;
   Offset floor_{};
+  std::atomic<bool> paused_{false};
   std::vector<CountedColumn> counted_;               // Constant once made.
   std::vector<std::vector<std::size_t>> counted_at_; // Per scan and output column: index into it, or kNotCounted.
 

@@ -25,21 +25,47 @@ std::uint64_t LiveView::poison() const {
   return serving ? serving->store->progress().poison : 0;
 }
 
+std::uint64_t LiveView::events_below(log::Log& log, Offset offset) const {
+  std::vector<std::string_view> topics;
+  std::uint64_t events = 0;
+  for (const Plan* scan : scans()) {
+    if (std::ranges::find(topics, scan->stream->topic) != topics.end()) continue;
+    topics.push_back(scan->stream->topic);
+    const auto topic = log.find_topic(scan->stream->topic);
+    if (!topic) continue;
+    const auto below = log.sequence_at(topic->id, offset);
+    if (!below) return offset.value();
+    events += below->value();
+  }
+  return events;
+}
+
 // What is fixed (the total) and what is not (the tail) of a view that is being built.
-void LiveView::describe_replay(Offset end, ViewStatus& status) const {
+void LiveView::describe_replay(log::Log& log, Offset end, ViewStatus& status) const {
   ReplayProgress& replay = status.replay;
   replay.active = !replay.state.empty() || building();
   if (replay.active && replay.state.empty()) replay.state = "running";
   const Offset from = entry_->from;
   const Offset goal = std::max(build_end(), from);
   const Offset done = std::clamp(status.applied, from, goal);
-  replay.events_total = goal - from;
-  replay.events_done = done - from;
+  if (!replay.active) return;
   const Offset beyond = std::max(goal, status.applied);
-  replay.tail_events = end > beyond ? end - beyond : 0;
-  if (!replay.active || replay.events_per_second <= 0) return;
-  replay.eta_seconds =
-      static_cast<double>(goal - done + replay.tail_events) / replay.events_per_second;
+  const std::uint64_t tail_offsets = end > beyond ? end - beyond : 0;
+  // In order, so that what is counted can only be the events between.
+  const std::uint64_t first = events_below(log, from);
+  const std::uint64_t here = std::max(events_below(log, done), first);
+  const std::uint64_t last = std::max(events_below(log, std::min(goal, end)), here);
+  replay.events_total = last - first;
+  replay.events_done = here - first;
+  if (tail_offsets > 0) {
+    const std::uint64_t reached = events_below(log, beyond);
+    replay.tail_events = std::max(events_below(log, end), reached) - reached;
+  }
+  if (replay.events_per_second <= 0) return;
+  // The rate is that of all topics' events, which pass at the same time.
+  const auto left = static_cast<double>(goal - done + tail_offsets);
+  replay.eta_seconds = left / replay.events_per_second;
+  if (left > 0) replay.events_per_second *= static_cast<double>(last - here + replay.tail_events) / left;
 }
 
 ViewStatus LiveView::status(log::Log& log) const {
@@ -86,7 +112,7 @@ ViewStatus LiveView::status(log::Log& log) const {
   status.checked = serving.store->checked();
   const Offset end = log.durable_end();
   status.lag_events = end > progress.applied ? end - progress.applied : 0;
-  describe_replay(end, status);
+  describe_replay(log, end, status);
   if (status.lag_events > 0) {
     const auto first = log.reader(progress.applied, {})->next();
     if (first && *first) {

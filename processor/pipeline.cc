@@ -245,6 +245,11 @@ void Pipeline::start_view(std::shared_ptr<LiveView> view, bool may_replay) {
     waiters_.check(*view);
     return;
   }
+  if (view->paused()) {
+    replaying_.push_back(view);
+    replayer_->add_paused(std::move(view));
+    return;
+  }
   if (may_replay && replayer_->takes(*view)) {
     replaying_.push_back(view);
     replayer_->add(std::move(view));

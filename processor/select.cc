@@ -241,6 +241,8 @@ class SelectRun {
     const auto take = [&](const EventSource& chunk) -> Expected<bool> {
       KAPPA_CHECK_OK(feeder.feed(chunk, 0, feed));
       KAPPA_CHECK_OK(chunk.intact());
+      // Rows that wait for others do not wait for long, however rare they are.
+      if (!sink_.rows({})) stopped_ = true;
       more_ = feed.more() && !stopped_;
       return more_;
     };

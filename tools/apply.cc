@@ -1,7 +1,8 @@
 // kappa apply FILE: makes the server hold what a script says.
 //
 // Each statement is compared with the text that the server holds; only what differs is run, in the order of the file,
-// so a second run does nothing. A statement that needs a name that is being replaced waits for its cutover.
+// so a second run does nothing. Changes go together, as one replacement, as far as the order of the file allows it. A
+// statement that needs a name that is being replaced waits for its cutover.
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -100,6 +101,39 @@ class Applier {
       return failed(placed_in_script(std::move(error), statement));
     }
     std::fprintf(stderr, "%s %s\n", done->tag.c_str(), printable(statement.name).c_str());
+    if (!done->notice.empty()) std::fprintf(stderr, "note: %s\n", printable(done->notice).c_str());
+    return kExitOk;
+  }
+
+  // Changes that are one replacement: they may only go together, and one replay serves all. Exit status.
+  int run_together(const std::vector<const ApplyStep*>& steps, const std::vector<ScriptStatement>& script) {
+    std::string text;
+    std::vector<std::uint32_t> lines;  // Where each statement begins in the text.
+    std::uint32_t line = 1;
+    for (const ApplyStep* step : steps) {
+      concerned_.insert(script[step->statement].name);
+      concerned_.insert(step->with.begin(), step->with.end());
+      lines.push_back(line);
+      text += step->sql + ";\n";
+      line += static_cast<std::uint32_t>(std::ranges::count(step->sql, '\n')) + 1;
+    }
+    const auto done = execute(text, false);
+    if (!done) {
+      Error error = done.error();
+      std::size_t at = 0;
+      if (error.place) {
+        while (at + 1 < lines.size() && lines[at + 1] <= error.place->line) ++at;
+        error.place->line -= lines[at] - 1;
+      }
+      const ScriptStatement& statement = script[steps[at]->statement];
+      return failed(placed_in_script(without_or_replace(std::move(error), statement), statement));
+    }
+    for (const ApplyStep* step : steps) {
+      const ScriptStatement& statement = script[step->statement];
+      std::string tag = "CREATE " + statement.kind;
+      std::ranges::transform(tag, tag.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+      std::fprintf(stderr, "%s %s\n", tag.c_str(), printable(statement.name).c_str());
+    }
     if (!done->notice.empty()) std::fprintf(stderr, "note: %s\n", printable(done->notice).c_str());
     return kExitOk;
   }
@@ -272,9 +306,17 @@ int run(const ApplyFlags& flags) {
   if (flags.dry_run) return kExitOk;
 
   Applier applier(**client, flags, script);
-  for (const ApplyStep& step : plan->steps) {
-    if (step.sql.empty()) continue;
-    if (const int code = applier.run(step, (*statements)[step.statement]); code != kExitOk) return code;
+  std::set<std::size_t> done;
+  for (std::size_t i = 0; i < plan->steps.size(); ++i) {
+    if (plan->steps[i].sql.empty() || done.contains(i)) continue;
+    std::vector<const ApplyStep*> together;
+    for (const std::size_t member : goes_together(*plan, *statements, i)) {
+      together.push_back(&plan->steps[member]);
+      done.insert(member);
+    }
+    const int code = together.size() > 1 ? applier.run_together(together, *statements)
+                                         : applier.run(plan->steps[i], (*statements)[plan->steps[i].statement]);
+    if (code != kExitOk) return code;
   }
   return flags.wait ? applier.wait_for_all() : int{kExitOk};
 }
@@ -295,7 +337,8 @@ created, what is changed is replaced beside the old version (the replay that it 
 unchanged is left alone, and so is what the file does not name. White space, comments and the case of words
 are no change. DROP statements drop what exists. Running it again does nothing.
 
-Statements run in the order of the file and stop at the first that fails; --timeout is also for waiting for
+Statements run in the order of the file and stop at the first that fails; changes are one replacement, with one
+replay, so that definitions that only fit together can change together; --timeout is also for waiting for
 a replacement that does not get on. --dry-run only says what would be done.)");
   command->add_option("file", flags->file, "Script of CREATE and DROP statements (- is stdin)")->required()->type_name("FILE");
   command->add_flag("--dry-run", flags->dry_run, "Only say what would be done");

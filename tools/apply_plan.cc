@@ -106,6 +106,25 @@ Expected<ApplyPlan> plan_apply(const std::vector<ScriptStatement>& script, const
   return plan;
 }
 
+std::vector<std::size_t> goes_together(const ApplyPlan& plan, const std::vector<ScriptStatement>& script,
+                                       std::size_t first) {
+  std::vector<std::size_t> together{first};
+  if (plan.steps[first].action != Action::kChanged) return together;
+  std::vector<std::string_view> made;  // What does not exist yet when they are run.
+  for (std::size_t i = first + 1; i < plan.steps.size() && plan.steps[i].action != Action::kDrop; ++i) {
+    const ScriptStatement& statement = script[plan.steps[i].statement];
+    const bool needs_new = std::ranges::any_of(made, [&](std::string_view name) {
+      return statement.normalized.find(name) != std::string::npos;
+    });
+    if (plan.steps[i].action == Action::kNew || (plan.steps[i].action == Action::kChanged && needs_new)) {
+      made.push_back(statement.name);
+    } else if (plan.steps[i].action == Action::kChanged) {
+      together.push_back(i);
+    }
+  }
+  return together;
+}
+
 std::string_view name_of(ApplyStep::Action action) {
   switch (action) {
     case Action::kNew: return "new";

@@ -45,6 +45,11 @@ inline constexpr double kReplayRateAssumed = 200'000;
 [[nodiscard]] Expected<ApplyPlan> plan_apply(const std::vector<ScriptStatement>& script, const Definitions& definitions,
                                              const ServerState& server);
 
+// The steps that are run at once when it is the turn of step `first`: of changes, those that can go with it, which are
+// all up to the next DROP but for those that name something new that is created between. Any other step goes alone.
+[[nodiscard]] std::vector<std::size_t> goes_together(const ApplyPlan& plan, const std::vector<ScriptStatement>& script,
+                                                     std::size_t first);
+
 // "new", "changed", "being built", "unchanged", "drop", "absent".
 [[nodiscard]] std::string_view name_of(ApplyStep::Action action);
 

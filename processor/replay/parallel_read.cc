@@ -43,7 +43,30 @@ class Taker final : public OrderedScan::Consumer {
   Status status_;
 };
 
+// Helpers of all reads together, in this process: what the machine has is shared, so that many SELECTs do not make
+// many times its processors of threads. A read that gets none goes on alone.
+std::atomic<unsigned> helpers_in_use{0};
+
+class HelperSlots {
+ public:
+  HelperSlots(unsigned wanted, unsigned most) {
+    unsigned used = helpers_in_use.load();
+    do {
+      count_ = std::min(wanted, most > used ? most - used : 0);
+    } while (count_ > 0 && !helpers_in_use.compare_exchange_weak(used, used + count_));
+  }
+  ~HelperSlots() { helpers_in_use.fetch_sub(count_); }
+  HelperSlots(const HelperSlots&) = delete;
+  HelperSlots& operator=(const HelperSlots&) = delete;
+  [[nodiscard]] unsigned count() const { return count_; }
+
+ private:
+  unsigned count_ = 0;
+};
+
 }  // namespace
+
+unsigned read_helpers_in_use() { return helpers_in_use.load(); }
 
 void lower_priority(const ReplayOptions& options) {
   // Linux: of the thread with this id alone.
@@ -63,7 +86,9 @@ Status read_in_order(log::Log& log, Offset from, Offset end, const std::vector<c
   if (from >= end) return {};
   OrderedScan::Options how;
   how.unit = options.unit != 0 ? options.unit : unit_offsets(log, scans);
-  const unsigned threads = (end - from) / how.unit < kUnitsForThreads ? 1 : replay_threads(options);
+  const HelperSlots slots((end - from) / how.unit < kUnitsForThreads ? 0 : replay_threads(options) - 1,
+                          std::max(replay_threads(options), 2U) - 1);
+  const unsigned threads = 1 + slots.count();
   how.units_max = threads + 1;
   how.sources_max = kSourcesPerThread * (threads + 1);
   Bell bell;

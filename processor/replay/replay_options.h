@@ -23,14 +23,14 @@ struct ReplayOptions {
 };
 inline constexpr unsigned kReplayThreadsMax = 256;
 
-// How far the building of a view is. Counted in events of the log, of all topics.
+// How far the building of a view is. Counted in events of the topics that it reads.
 struct ReplayProgress {
   bool active = false;            // It is being built, or waits or pauses while it is.
   std::string state;              // "running", "waiting" (another one of its topics goes first, or commits), "paused".
   std::uint64_t events_done = 0;  // Since the view's start, also before a restart.
   std::uint64_t events_total = 0; // Fixed when the build began.
   std::uint64_t tail_events = 0;  // Appended since then and not applied: beside the total.
-  double events_per_second = 0;   // Of late; 0: not known yet.
+  double events_per_second = 0;   // Of late, taking them for evenly spread; 0: not known yet.
   double eta_seconds = -1;        // For the rest of the total and the tail; below 0: not known.
 };
 

@@ -100,14 +100,21 @@ void Replayer::add(std::shared_ptr<LiveView> view) {
   {
     const Lock turn = hold_still();
     insert(std::move(view));
-    if (threads_.empty()) {
-      for (unsigned i = 0; i < replay_threads(options_); ++i) threads_.emplace_back([this, i] { work(i); });
-    }
   }
   bell_.ring();
 }
 
+void Replayer::add_paused(std::shared_ptr<LiveView> view) {
+  const Lock turn = hold_still();
+  view->begin_replay(log_.durable_end());
+  view->note_replay("paused", 0);
+  paused_.push_back(std::move(view));
+}
+
 void Replayer::insert(std::shared_ptr<LiveView> view) {
+  if (threads_.empty()) {
+    for (unsigned i = 0; i < replay_threads(options_); ++i) threads_.emplace_back([this, i] { work(i); });
+  }
   view->begin_replay(log_.durable_end());
   auto topics = topics_of(*view);
   const std::uint64_t position = view->applied().value();

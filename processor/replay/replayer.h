@@ -58,6 +58,8 @@ class Replayer {
   // Whether it is worth to add() the view.
   [[nodiscard]] bool takes(const LiveView& view) const;
   void add(std::shared_ptr<LiveView> view);
+  // The same, but it stays where it is until resume(), however far behind it is.
+  void add_paused(std::shared_ptr<LiveView> view);
   // Takes it away: afterwards no thread uses it, and it is not returned. False if it is not here.
   bool remove(const LiveView& view);
   // A paused view stays where it is, and others of its job go on. False if it is not here.

@@ -219,6 +219,38 @@ TEST_F(LogTest, TheLastEventsOfATopicAreFound) {
   EXPECT_EQ(*log->offset_before_end(b, 0), log->durable_end());
 }
 
+TEST_F(LogTest, EventsOfATopicBelowAnOffsetAreCounted) {
+  options_.segment_bytes = 16 << 10;
+  auto log = open();
+  const TopicId a = *log->ensure_topic("a");
+  const TopicId b = *log->ensure_topic("b");
+  const TopicId none = *log->ensure_topic("none");
+  std::vector<Offset> of_a, of_b;
+  for (int i = 0; i < 60; ++i) {
+    const auto more = log->append(batch(a, {std::string(900, 'x'), "y"}));
+    ASSERT_TRUE(more);
+    for (std::uint64_t k = 0; k < 2; ++k) of_a.push_back(more->base_offset + k);
+    if (i % 17 != 3) continue;
+    const auto ack = log->append(batch(b, {"1", "2", "3"}));
+    ASSERT_TRUE(ack);
+    for (std::uint64_t k = 0; k < 3; ++k) of_b.push_back(ack->base_offset + k);
+  }
+  EXPECT_GT(log->status().segments, 3u);
+  const auto below = [](const std::vector<Offset>& offsets, Offset end) {
+    return TopicSequence(static_cast<std::uint64_t>(std::ranges::lower_bound(offsets, end) - offsets.begin()));
+  };
+  for (int opened = 0; opened < 2; ++opened) {
+    for (Offset at; at <= log->durable_end() + 2; at = at + 1) {
+      EXPECT_EQ(*log->sequence_at(a, at), below(of_a, at)) << at.value();
+      EXPECT_EQ(*log->sequence_at(b, at), below(of_b, at)) << at.value();
+      EXPECT_EQ(*log->sequence_at(none, at), TopicSequence(0)) << at.value();
+    }
+    log.reset();
+    log = open();
+  }
+  EXPECT_EQ(log->sequence_at(TopicId(99), Offset(0)).error().number, 3024);
+}
+
 TEST_F(LogTest, CompressedBatchesAreReadPlain) {
   auto log = open();
   const TopicId topic = *log->ensure_topic("a");

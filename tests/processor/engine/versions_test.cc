@@ -169,6 +169,43 @@ TEST_F(Versions, AReaderThatDoesNotGoWithTheNewVersionRefusesIt) {
   EXPECT_EQ(refusal("CREATE OR REPLACE TABLE v AS LATEST hits BY page").number, 2007);
 }
 
+TEST_F(Versions, StatementsThatOnlyGoTogetherAreReplacedTogether) {
+  run("CREATE MATERIALIZED VIEW w AS SELECT max(n) AS most FROM v");
+  run("CREATE MATERIALIZED VIEW pages AS SELECT page FROM hits");
+  // A view that reads the stream's new column, in front of it; another that loses the column it read.
+  const std::string view = "CREATE OR REPLACE VIEW v WITH (keep_old = '1 hour') AS SELECT place AS page, sum(n) AS n FROM hits GROUP BY place";
+  const std::string stream = "CREATE OR REPLACE STREAM hits (place TEXT PATH '$.page', n BIGINT)";
+  const std::string pages = "CREATE OR REPLACE VIEW pages AS SELECT place FROM hits";
+  const Error alone = refusal(stream);
+  EXPECT_EQ(alone.number, 2010);
+  EXPECT_EQ(refusal(view).number, 2006);
+  const Error two = refusal(view + ";\n" + stream);
+  EXPECT_EQ(two.number, 2010);
+  EXPECT_NE(two.message.find("\"pages\""), std::string::npos) << two.message;
+  const Error wrong = refusal(stream + ";\n" + pages + ";\nCREATE OR REPLACE VIEW v AS\n SELECT nope FROM hits");
+  EXPECT_EQ(wrong.number, 2006);
+  EXPECT_EQ(wrong.place->line, 4U);
+  EXPECT_EQ(wrong.place->column, 9U);
+  EXPECT_EQ(refusal(stream + "; DROP VIEW pages").number, 2001);
+  EXPECT_EQ(refusal(stream + "; CREATE OR REPLACE VIEW nobody AS SELECT place FROM hits").number, 2003);
+  EXPECT_EQ(refusal(stream + ";" + stream).number, 2007);
+  EXPECT_EQ(refusal("CREATE OR REPLACE VIEW v AS SELECT '' AS page, most AS n FROM w; CREATE OR REPLACE VIEW w AS SELECT max(n) AS most FROM v").number, 2010);
+  EXPECT_EQ(versions(), (Set{"v@1 serving", "w@1 serving", "pages@1 serving"}));
+  EXPECT_EQ(lines("SELECT * FROM w"), Lines{"34"});
+
+  run(view + ";\n" + stream + ";" + pages + ";");
+  until_serving("v", 2);
+  EXPECT_EQ(versions(), (Set{"v@1 kept", "v@2 serving", "w@1 kept", "w@2 serving", "pages@1 kept", "pages@2 serving"}));
+  EXPECT_EQ(lines("SELECT * FROM w"), Lines{"1683"});
+  EXPECT_EQ(lines("SELECT count(*) FROM pages WHERE place = '/p1'"), Lines{"33"});
+  restart();
+  EXPECT_EQ(lines("SELECT * FROM w"), Lines{"1683"});
+  EXPECT_EQ(lines("SELECT n FROM v@1 WHERE page = '/p0'"), Lines{"34"});
+  run("ALTER STREAM hits ROLLBACK");
+  EXPECT_EQ(lines("SELECT * FROM w"), Lines{"34"});
+  EXPECT_EQ(lines("SELECT count(*) FROM pages WHERE page = '/p1'"), Lines{"33"});
+}
+
 TEST_F(Versions, NothingIsMadeOfWhatIsBeingReplaced) {
   run(kManual);
   EXPECT_EQ(refusal("CREATE MATERIALIZED VIEW w AS SELECT max(n) AS most FROM v").number, 2016);
