@@ -27,6 +27,7 @@ int run_statement(Client& client, std::string_view sql, const SqlFlags& flags) {
       },
       [&](std::vector<Row> rows) {
         writer->rows(rows);
+        out.flush();  // What a query over millions of events finds is shown when it is found.
         return true;
       });
   if (!end) {

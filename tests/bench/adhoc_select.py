@@ -43,7 +43,7 @@ def filter_round(server):
     command = [kappa.binary(), "sql", "-a", server.address, "-o", "csv",
                "SELECT _offset, page, bytes FROM bench WHERE _offset % 1000 = 7"]
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as client:
         client.stdout.readline()
         client.stdout.readline()
         first = time.perf_counter() - started
