@@ -60,6 +60,8 @@ class LiveView {
   [[nodiscard]] bool failed_full() const;
   // The building of it begins, or goes on, and is to reach `end`, unless that was said before.
   void begin_replay(Offset end);
+  // The building is over, or goes on elsewhere: what is committed next loads the state's tree (StateStore::set_bulk).
+  void end_replay();
   // How it goes: a state of ReplayProgress (empty: it is over) and events a second.
   void note_replay(const std::string& state, double events_per_second);
   // Its building stands still, until somebody says otherwise.

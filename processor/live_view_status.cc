@@ -8,10 +8,17 @@
 namespace kappa::processor {
 
 void LiveView::begin_replay(Offset end) {
+  if (store_) store_->set_bulk(true);
   const std::lock_guard lock(mutex_);
   if (std::exchange(replay_state_, "waiting").empty()) {
     build_end_.store(std::max(build_end(), end).value(), std::memory_order_relaxed);
   }
+}
+
+void LiveView::end_replay() {
+  if (!store_) return;
+  store_->set_bulk(false);
+  if (store_->has_runs() || store_->has_frozen()) state_changed_ = true;  // A commit is wanted.
 }
 
 void LiveView::note_replay(const std::string& state, double events_per_second) {

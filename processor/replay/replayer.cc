@@ -283,6 +283,7 @@ void Replayer::look_at_budget(Job& job) {
 
 void Replayer::give_back(std::shared_ptr<LiveView> view) {
   view->note_replay("", 0);
+  view->end_replay();
   host_.returned(std::move(view));
 }
 

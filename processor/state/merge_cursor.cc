@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "processor/state/run.h"
+
 namespace kappa::processor {
 namespace {
 
@@ -182,6 +184,15 @@ std::unique_ptr<LayerCursor> ordered_layer(const std::set<StateEntry*, EntryLess
 }
 std::unique_ptr<LayerCursor> tree_layer(const Pages& pages, TableId table, const KeyRange& range, bool backward) {
   return std::make_unique<TreeLayer>(pages, table, range, backward);
+}
+
+void add_tree_layers(const ReadTransaction& transaction, TableId table, const KeyRange& range, bool backward,
+                     std::vector<std::unique_ptr<LayerCursor>>& layers) {
+  if (transaction.runs() != nullptr) {
+    for (const auto& run : *transaction.runs()) layers.push_back(run_layer(*run, table, range, backward));
+    return;
+  }
+  layers.push_back(tree_layer(transaction.pages(), table, range, backward));
 }
 
 Expected<std::optional<StateCursor::Entry>> MergeCursor::next() {

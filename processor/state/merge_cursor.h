@@ -48,6 +48,10 @@ struct ImageEntry {
 [[nodiscard]] std::unique_ptr<LayerCursor> tree_layer(const Pages& pages, TableId table, const KeyRange& range,
                                                       bool backward);
 
+// Appends what `transaction`, which is borrowed, reads: a tree, or the runs that it has instead (newest first).
+void add_tree_layers(const ReadTransaction& transaction, TableId table, const KeyRange& range, bool backward,
+                     std::vector<std::unique_ptr<LayerCursor>>& layers);
+
 // Newest layer first.
 class MergeCursor final : public StateCursor {
  public:

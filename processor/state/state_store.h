@@ -180,6 +180,11 @@ class StateStore {
   // Gives cached entries back while the memory of all states together is over its budget. Between publishes; each
   // publish does it too.
   virtual void shrink() = 0;
+  // While it holds, commits of a state to which none was made before are sorted runs in files, which cost the changed
+  // entries alone; everything reads as ever. The next commit after that loads the tree with all of them.
+  virtual void set_bulk(bool bulk) = 0;
+  // There are runs to load.
+  [[nodiscard]] virtual bool has_runs() const = 0;
   // Moves active to frozen. False if a frozen overlay is still being committed (then wait or go on).
   [[nodiscard]] virtual bool freeze() = 0;
 

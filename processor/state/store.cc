@@ -46,7 +46,7 @@ class LayeredSnapshot final : public StateSnapshot {
     std::vector<std::unique_ptr<LayerCursor>> layers;
     layers.push_back(image_layer(image_->entries, table, range, backward));
     if (frozen_.get() != nullptr) layers.push_back(frozen_layer(*frozen_.get(), table, range, backward));
-    if (tree_ != nullptr) layers.push_back(tree_layer(transaction_.pages(), table, range, backward));
+    if (tree_ != nullptr) add_tree_layers(transaction_, table, range, backward, layers);
     return std::make_unique<MergeCursor>(std::move(layers), backward);
   }
 
@@ -313,7 +313,7 @@ Expected<std::unique_ptr<StateCursor>> LayeredStore::scan(TableId table, KeyRang
   layers.push_back(ordered_layer(active_->ordered(), table, range, backward));
   // Not frozen_layer(): it would sort all tables here when the committer has not done it yet.
   if (frozen_seen_) layers.push_back(ordered_layer(frozen_seen_->ordered(), table, range, backward));
-  if (tree_) layers.push_back(tree_layer(below_.pages(), table, range, backward));
+  if (tree_) add_tree_layers(below_, table, range, backward, layers);
   return std::make_unique<MergeCursor>(std::move(layers), backward);
 }
 
@@ -394,7 +394,8 @@ bool LayeredStore::freeze() {
   if (!tree_) return true;
   const std::unique_lock lock(mutex_);
   if (frozen_) return false;
-  if (active_->entries().empty() && visible_.applied == committed() && visible_.applied != Offset{} &&
+  const bool to_load = tree_->has_runs() && !bulk_;
+  if (!to_load && active_->entries().empty() && visible_.applied == committed() && visible_.applied != Offset{} &&
       visible_.mark.header_hash == committed_hash_)
     return true;
   const std::uint32_t number = active_->number();

@@ -80,6 +80,11 @@ class LayeredStore final : public StateStore {
   }
   void shrink() override;
   [[nodiscard]] bool freeze() override;
+  void set_bulk(bool bulk) override {
+    bulk_ = bulk;
+    if (tree_) tree_->set_bulk(bulk);
+  }
+  [[nodiscard]] bool has_runs() const override { return tree_ && tree_->has_runs(); }
   [[nodiscard]] Status commit() override;
   [[nodiscard]] bool has_frozen() const override;
   [[nodiscard]] Status check(const std::function<bool(std::uint64_t bytes)>& go_on) override;
@@ -137,6 +142,7 @@ class LayeredStore final : public StateStore {
   std::uint64_t version_ = 0;
 
   // Of the processor thread.
+  bool bulk_ = false;
   bool publishing_ = false;
   bool locked_ = false;
   bool below_is_current_ = false;

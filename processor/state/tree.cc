@@ -14,6 +14,7 @@
 
 #include "processor/state/hash.h"
 #include "processor/state/lmdb_map.h"
+#include "processor/state/run_set.h"
 #include "proto/bytes.h"
 #include "proto/check.h"
 
@@ -55,20 +56,6 @@ std::uint32_t tail_u32(std::string_view text) {
   return v;
 }
 
-// Replaces `out` by the stored key.
-void stored_key(TableId table, std::string_view key, std::string& out) {
-  out.clear();
-  out.push_back(static_cast<char>(table));
-  if (key.size() + 1 <= kPlainKeyMax) {
-    out.append(key);
-    return;
-  }
-  out.append(key.substr(0, kPlainKeyMax - 1));
-  const std::uint64_t hash = __builtin_bswap64(hash_key(table, key));
-  char raw[8];
-  std::memcpy(raw, &hash, 8);
-  out.append(raw, 8);
-}
 std::uint64_t hash_record(std::string_view stored, std::string_view value) {
   return hash_entry(static_cast<TableId>(stored[0]), stored.substr(1), value);
 }
@@ -124,6 +111,42 @@ void rewrite_record(std::vector<StoredEntry>& entries, const StateEntry& change)
 
 }  // namespace
 
+void make_stored_key(TableId table, std::string_view key, std::string& out) {
+  out.clear();
+  out.push_back(static_cast<char>(table));
+  if (key.size() + 1 <= kPlainKeyMax) {
+    out.append(key);
+    return;
+  }
+  out.append(key.substr(0, kPlainKeyMax - 1));
+  const std::uint64_t hash = __builtin_bswap64(hash_key(table, key));
+  char raw[8];
+  std::memcpy(raw, &hash, 8);
+  out.append(raw, 8);
+}
+
+void seal_record(std::string_view stored, std::string& value) {
+  append_u32(static_cast<std::uint32_t>(hash_record(stored, value)), value);
+}
+
+std::string encode_state_meta(const StateMeta& meta) {
+  std::string out;
+  encode_meta(meta, out);
+  return out;
+}
+
+Expected<StateMeta> decode_state_meta(std::string_view payload) {
+  ByteReader in(as_bytes(payload));
+  const std::uint32_t format = in.u32();
+  if (format == 0 || format > kStateFormat) {
+    return fail(ErrorCode::kUnsupported, 3103, "the view's state has format " + std::to_string(format),
+                "this version reads format " + std::to_string(kStateFormat));
+  }
+  const std::optional<StateMeta> meta = decode_meta(in, format);
+  if (!meta) return damaged_state("the progress record");
+  return *meta;
+}
+
 std::string_view meta_key() {
   static const std::string key(kHashedKeyBytes + 1, '\xff');
   return key;
@@ -165,15 +188,7 @@ Expected<std::optional<StateMeta>> load_state_meta(const Pages& pages) {
     return std::nullopt;
   }
   KAPPA_TRY(const std::string_view payload, open_plain_value(meta_key(), *value));
-  ByteReader in(as_bytes(payload));
-  const std::uint32_t format = in.u32();
-  if (format == 0 || format > kStateFormat) {
-    return fail(ErrorCode::kUnsupported, 3103, "the view's state has format " + std::to_string(format),
-                "this version reads format " + std::to_string(kStateFormat));
-  }
-  const std::optional<StateMeta> meta = decode_meta(in, format);
-  if (!meta) return damaged_state("the progress record");
-  return meta;
+  return decode_state_meta(payload);
 }
 
 Status check_state(const Pages& pages, const StateMeta& meta, const CheckGoesOn& go_on) {
@@ -195,6 +210,7 @@ Status check_state(const Pages& pages, const StateMeta& meta, const CheckGoesOn&
 
 void ReadTransaction::release() {
   if (transaction_ == nullptr) return;
+  runs_.reset();
   mdb_txn_reset(transaction_);
   const std::lock_guard lock(tree_->pool_mutex_);
   tree_->pool_.push_back(transaction_);
@@ -240,6 +256,7 @@ Expected<std::unique_ptr<Tree>> Tree::open(const StateOptions& options) {
   std::unique_ptr<Tree> tree(new Tree);
   tree->directory_ = options.directory;
   KAPPA_CHECK_OK(tree->look_at_files());
+  KAPPA_CHECK_OK(tree->open_runs(options));
   if (!options.read_only) {
     std::error_code error;
     std::filesystem::create_directories(options.directory, error);
@@ -295,13 +312,20 @@ Tree::~Tree() {
 Status Tree::load_meta(std::uint64_t owner) {
   KAPPA_TRY(const ReadTransaction transaction, read());
   opened_bytes_ = committed_bytes_ = transaction.pages().image().file_bytes();
-  KAPPA_TRY(const std::optional<StateMeta> meta, load_state_meta(transaction.pages()));
-  if (meta) meta_ = *meta;
+  if (runs_) {  // Of the whole load, what the tree has is hidden by them.
+    KAPPA_TRY(meta_, decode_state_meta(runs_->front()->note()));
+    fresh_ = true;
+    checked_ = true;
+  } else {
+    KAPPA_TRY(const std::optional<StateMeta> meta, load_state_meta(transaction.pages()));
+    if (meta) meta_ = *meta;
+    fresh_ = !meta;
+    // LMDB writes nothing into a file of two meta pages before the first commit.
+    if (!meta && transaction.pages().image().last_page == 1) checked_ = true;
+  }
   if (meta_.owner != 0 && owner != 0 && meta_.owner != owner)
     return damaged_state("it was made for another view or another log");
   meta_.owner = owner;
-  // LMDB writes nothing into a file of two meta pages before the first commit.
-  if (!meta && transaction.pages().image().last_page == 1) checked_ = true;
   return {};
 }
 
@@ -344,8 +368,10 @@ Expected<std::optional<Pages>> Tree::pages_of(std::uint64_t transaction) {
 
 Expected<ReadTransaction> Tree::read() {
   MDB_txn* transaction = nullptr;
+  std::shared_ptr<const RunList> runs;
   {
     const std::lock_guard lock(pool_mutex_);
+    runs = runs_;
     if (!pool_.empty()) {
       transaction = pool_.back();
       pool_.pop_back();
@@ -362,7 +388,9 @@ Expected<ReadTransaction> Tree::read() {
     }
     const std::lock_guard lock(pool_mutex_);
     auto pages = pages_of(mdb_txn_id(transaction));
-    if (pages && *pages) return ReadTransaction(*this, transaction, std::move(**pages));
+    // Those from before the transaction: while they are there, the tree is not looked at.
+    if (pages && *pages && runs == runs_) return ReadTransaction(*this, transaction, std::move(**pages), std::move(runs));
+    runs = runs_;
     if (!pages) {
       mdb_txn_abort(transaction);
       return std::unexpected(std::move(pages).error());
@@ -373,8 +401,12 @@ Expected<ReadTransaction> Tree::read() {
 
 Expected<std::optional<std::string>> Tree::get(const ReadTransaction& transaction, TableId table,
                                                std::string_view key) const {
+  if (transaction.runs() != nullptr) {
+    KAPPA_TRY(const auto found, find_in_runs(*transaction.runs(), table, key));
+    return found && found->exists ? std::optional(std::string(found->value)) : std::nullopt;
+  }
   thread_local std::string stored;
-  stored_key(table, key, stored);
+  make_stored_key(table, key, stored);
   KAPPA_TRY(const std::optional<std::string_view> value, transaction.pages().get(stored));
   if (!value) return std::nullopt;
   if (stored.size() != kHashedKeyBytes) {
@@ -390,6 +422,7 @@ Expected<std::optional<std::string>> Tree::get(const ReadTransaction& transactio
 
 Status Tree::get_many(const ReadTransaction& transaction, TableId table, std::span<const std::string_view> keys,
                       std::span<std::optional<std::string_view>> out) const {
+  if (transaction.runs() != nullptr) return get_many_in_runs(transaction, table, keys, out);
   thread_local std::string stored;
   thread_local std::string all;
   thread_local std::vector<std::size_t> ends;
@@ -397,7 +430,7 @@ Status Tree::get_many(const ReadTransaction& transaction, TableId table, std::sp
   all.clear();
   ends.clear();
   for (const std::string_view key : keys) {
-    stored_key(table, key, stored);
+    make_stored_key(table, key, stored);
     all.append(stored);
     ends.push_back(all.size());
   }
@@ -447,9 +480,10 @@ void Tree::guard_map() {
 
 Status Tree::write(std::span<StateEntry* const> entries, const Progress& progress) {
   KAPPA_CHECK(checked(), "write() to a tree that was not checked");
+  if (fresh_ && bulk_.load(std::memory_order_relaxed)) return write_run(entries, progress);
   for (;;) {
     if (map_lost_) return fail(ErrorCode::kIo, 3302, "the map of " + directory_.string() + " was lost");
-    Status written = write_once(entries, progress);
+    Status written = runs_ ? load_runs(entries, progress) : write_once(entries, progress);
     if (written || written.error().number != kMapFull || !grow()) return written;
   }
 }
@@ -476,7 +510,7 @@ Status Tree::write_once(std::span<StateEntry* const> entries, const Progress& pr
   std::string value;
   const auto put_all = [&]() -> Status {
     for (const StateEntry* entry : entries) {
-      stored_key(entry->table, entry->key, stored);
+      make_stored_key(entry->table, entry->key, stored);
       MDB_val raw_key = to_val(stored);
       MDB_val old{};
       const int found = mdb_cursor_get(cursor, &raw_key, &old, MDB_SET);
@@ -515,7 +549,7 @@ Status Tree::write_once(std::span<StateEntry* const> entries, const Progress& pr
       }
       int code = 0;
       if (keep) {
-        append_u32(static_cast<std::uint32_t>(hash_record(stored, value)), value);
+        seal_record(stored, value);
         raw_key = to_val(stored);
         MDB_val raw_value = to_val(value);
         code = mdb_cursor_put(cursor, &raw_key, &raw_value, found == 0 ? unsigned{MDB_CURRENT} : 0U);
@@ -526,7 +560,7 @@ Status Tree::write_once(std::span<StateEntry* const> entries, const Progress& pr
     }
     value.clear();
     encode_meta(meta, value);
-    append_u32(static_cast<std::uint32_t>(hash_record(meta_key(), value)), value);
+    seal_record(meta_key(), value);
     MDB_val raw_key = to_val(meta_key());
     MDB_val raw_value = to_val(value);
     if (const int code = mdb_put(transaction, dbi_, &raw_key, &raw_value, 0); code != 0) {
@@ -545,25 +579,37 @@ Status Tree::write_once(std::span<StateEntry* const> entries, const Progress& pr
   }
   if (const int code = mdb_txn_commit(transaction); code != 0) return failed(code, "cannot commit");
   meta_ = meta;
-  // Pages that a transaction took and gave back are counted but never written: the file may end before
-  // them. Opening compares the size, so the file is made as long as its pages.
+  fresh_ = false;
+  return extend_file();
+}
+
+// Pages that a transaction took and gave back are counted but never written: the file may end before them. Opening
+// compares the size, so the file is made as long as its pages.
+Status Tree::extend_file() {
+  int descriptor = -1;
+  struct stat file{};
+  mdb_env_get_fd(environment_, &descriptor);
   MDB_envinfo info{};
   MDB_stat stat{};
   mdb_env_info(environment_, &info);
   mdb_env_stat(environment_, &stat);
   const auto needed = static_cast<off_t>((info.me_last_pgno + 1) * stat.ms_psize);
   committed_bytes_ = std::max(committed_bytes_, static_cast<std::uint64_t>(needed));
-  if (::fstat(descriptor, &file) == 0 && file.st_size < needed &&
-      ::ftruncate(descriptor, needed) != 0) {
+  if (::fstat(descriptor, &file) == 0 && file.st_size < needed && ::ftruncate(descriptor, needed) != 0) {
     return fail_errno(3302, "cannot extend " + (directory_ / "data.mdb").string(), errno);
   }
   return {};
 }
 
 std::uint64_t Tree::bytes_on_disk() const {
+  std::uint64_t bytes = 0;
+  {
+    const std::lock_guard lock(pool_mutex_);
+    for (std::size_t i = 0; runs_ && i < runs_->size(); ++i) bytes += (*runs_)[i]->bytes();
+  }
   struct stat file{};
-  if (::stat((directory_ / "data.mdb").c_str(), &file) != 0) return 0;
-  return static_cast<std::uint64_t>(file.st_blocks) * 512;
+  if (::stat((directory_ / "data.mdb").c_str(), &file) != 0) return bytes;
+  return bytes + static_cast<std::uint64_t>(file.st_blocks) * 512;
 }
 
 }  // namespace kappa::processor

@@ -1,4 +1,5 @@
-// The durable part of a view's state: one LMDB environment, one B-tree.
+// The durable part of a view's state: one LMDB environment, one B-tree; while it is built from nothing, sorted runs
+// (run_set.h) that are loaded into it at the end.
 //
 // Stored key   = table byte, key                       if that is at most 500 bytes
 //              = its first 500 bytes, XXH3 of all      otherwise: 508 bytes, so the length tells
@@ -14,6 +15,10 @@
 // writes. It may write only after check() has walked the whole tree, because LMDB trusts what it finds.
 // Entries with long keys and one prefix are put in order when they are scanned, in memory: that is as
 // many as share their first 499 bytes.
+// Runs: while set_bulk() holds, write() to a tree without a progress record makes a run, which readers see instead of
+// the tree. The first write() after that puts everything into the tree, in the order of its keys, in transactions of some
+// MiB; only the last of them has a progress record, so a tree without one, beside runs, is a load that did not end: it
+// is begun anew.
 // Threads: any for reads, each with its own ReadTransaction; one for write().
 #pragma once
 
@@ -32,6 +37,7 @@
 #include <vector>
 
 #include "processor/state/page_tree.h"
+#include "processor/state/run_list.h"
 #include "processor/state/state_store.h"
 #include "proto/error.h"
 
@@ -56,6 +62,9 @@ using CheckGoesOn = std::function<bool(std::uint64_t bytes)>;
 // What the version that `pages` shows says of itself; nullopt if nothing was ever committed to it.
 // kCorrupt 3301, kUnsupported 3103.
 [[nodiscard]] Expected<std::optional<StateMeta>> load_state_meta(const Pages& pages);
+// The newest version of the data file in a directory, which nobody else may write; nullopt: missing or empty.
+// kCorrupt 3301, kIo 3302.
+[[nodiscard]] Expected<std::optional<Pages>> open_pages(const std::filesystem::path& directory);
 // Walks every page and every record, and compares count and multiset hash with `meta`. kCorrupt 3301.
 [[nodiscard]] Status check_state(const Pages& pages, const StateMeta& meta, const CheckGoesOn& go_on);
 
@@ -65,27 +74,32 @@ class Tree;
 class ReadTransaction {
  public:
   ReadTransaction() = default;
-  ReadTransaction(Tree& tree, MDB_txn* transaction, Pages pages)
-      : tree_(&tree), transaction_(transaction), pages_(std::move(pages)) {}
+  ReadTransaction(Tree& tree, MDB_txn* transaction, Pages pages, std::shared_ptr<const RunList> runs)
+      : tree_(&tree), transaction_(transaction), pages_(std::move(pages)), runs_(std::move(runs)) {}
   ~ReadTransaction() { release(); }
   ReadTransaction(ReadTransaction&& other) noexcept
       : tree_(other.tree_),
         transaction_(std::exchange(other.transaction_, nullptr)),
-        pages_(std::move(other.pages_)) {}
+        pages_(std::move(other.pages_)),
+        runs_(std::move(other.runs_)) {}
   ReadTransaction& operator=(ReadTransaction&& other) noexcept {
     release();
     tree_ = other.tree_;
     transaction_ = std::exchange(other.transaction_, nullptr);
     pages_ = std::move(other.pages_);
+    runs_ = std::move(other.runs_);
     return *this;
   }
   [[nodiscard]] const Pages& pages() const { return pages_; }
+  // What is read instead of the pages, newest first; null: the pages.
+  [[nodiscard]] const RunList* runs() const { return runs_.get(); }
   void release();
 
  private:
   Tree* tree_ = nullptr;
   MDB_txn* transaction_ = nullptr;  // Keeps the version's pages from being used again.
   Pages pages_;
+  std::shared_ptr<const RunList> runs_;  // Shared by all who read it.
 };
 
 class Tree {
@@ -106,6 +120,10 @@ class Tree {
   // Puts (or deletes, where !exists) the entries, which must be in order, and the meta record in one
   // transaction. kFull leaves the tree as it was. Only after check().
   [[nodiscard]] Status write(std::span<StateEntry* const> entries, const Progress& progress);
+  // Whether write() makes runs, where it may. Any thread.
+  void set_bulk(bool bulk) { bulk_.store(bulk, std::memory_order_relaxed); }
+  // There are runs that the next write() without set_bulk() loads.
+  [[nodiscard]] bool has_runs() const { return has_runs_.load(std::memory_order_relaxed); }
   // As of the last write() or open().
   [[nodiscard]] const StateMeta& meta() const { return meta_; }
   [[nodiscard]] std::uint64_t bytes_on_disk() const;
@@ -125,6 +143,18 @@ class Tree {
   // Error of an LMDB call.
   [[nodiscard]] std::unexpected<Error> failed(int code, const char* what) const;
   [[nodiscard]] Status write_once(std::span<StateEntry* const> entries, const Progress& progress);
+  // After a commit: the file is as long as its pages.
+  [[nodiscard]] Status extend_file();
+  // tree_runs.cc:
+  [[nodiscard]] Status get_many_in_runs(const ReadTransaction& transaction, TableId table,
+                                        std::span<const std::string_view> keys,
+                                        std::span<std::optional<std::string_view>> out) const;
+  // Takes the runs that are there; a tree that is not loaded whole is begun anew.
+  [[nodiscard]] Status open_runs(const StateOptions& options);
+  [[nodiscard]] Status write_run(std::span<StateEntry* const> entries, const Progress& progress);
+  // Everything into the tree. May be tried again after any error.
+  [[nodiscard]] Status load_runs(std::span<StateEntry* const> entries, const Progress& progress);
+  void set_runs(RunList runs);
   // Doubles the map, up to its greatest size. False if it cannot grow.
   [[nodiscard]] bool grow();
   // After LMDB has mapped the file: what it cannot be given of it is zeros, not the end of the process.
@@ -144,11 +174,23 @@ class Tree {
   std::atomic<bool> map_lost_{false};  // It could not be mapped again.
   std::optional<log::GuardedRange> guard_;  // Of LMDB's map. With map_mutex_; gone before the map moves.
   std::uint64_t committed_bytes_ = 0;       // The file is at least as long.
-  std::mutex pool_mutex_;  // Guards the next three.
+  bool fresh_ = false;                      // It has no progress record.
+  std::atomic<bool> bulk_{false};
+  std::atomic<bool> has_runs_{false};
+  mutable std::mutex pool_mutex_;  // Guards the next four.
+  std::shared_ptr<const RunList> runs_;  // Null: none. Changed by the thread of write(), which reads it without.
   std::vector<MDB_txn*> pool_;  // Reset read transactions.
   std::shared_ptr<const PageMap> map_;
   PageImage image_;  // The newest that a reader has asked for.
 };
+
+// The meta record's value, without its checksum. kCorrupt 3301, kUnsupported 3103.
+[[nodiscard]] std::string encode_state_meta(const StateMeta& meta);
+[[nodiscard]] Expected<StateMeta> decode_state_meta(std::string_view payload);
+// How entries lie in the tree.
+void make_stored_key(TableId table, std::string_view key, std::string& out);
+// Appends the checksum of a record to its value.
+void seal_record(std::string_view stored_key, std::string& value);
 
 // Stored key of the meta record.
 [[nodiscard]] std::string_view meta_key();

@@ -7,13 +7,11 @@
 
 #include "processor/state/hash.h"
 #include "processor/state/merge_cursor.h"
+#include "processor/state/run_set.h"
 #include "processor/state/tree.h"
 
 namespace kappa::processor {
 
-namespace {
-
-// nullopt: nothing was ever committed.
 Expected<std::optional<Pages>> open_pages(const std::filesystem::path& directory) {
   std::error_code error;
   if (!std::filesystem::is_directory(directory, error))
@@ -29,33 +27,74 @@ Expected<std::optional<Pages>> open_pages(const std::filesystem::path& directory
   return Pages(std::move(*map), *image);
 }
 
+namespace {
+
+// What a directory holds: a tree, or the runs that it is to be loaded from.
+struct Committed {
+  std::optional<StateMeta> meta;  // nullopt: nothing was ever committed.
+  std::optional<Pages> pages;
+  RunList runs;
+};
+
+Expected<Committed> look_at(const std::filesystem::path& directory) {
+  Committed found;
+  KAPPA_TRY(found.pages, open_pages(directory));
+  KAPPA_TRY(found.runs, open_runs(directory));
+  if (!found.runs.empty()) {
+    bool loaded = false;
+    if (found.pages) {
+      KAPPA_TRY(const auto value, found.pages->get(meta_key()));
+      loaded = value.has_value();
+    }
+    if (!loaded) {
+      KAPPA_TRY(found.meta, decode_state_meta(found.runs.front()->note()));
+      return found;
+    }
+    found.runs.clear();  // They were to be removed.
+  }
+  if (found.pages) {
+    KAPPA_TRY(found.meta, load_state_meta(*found.pages));
+  }
+  return found;
+}
+
 }  // namespace
 
 Expected<std::optional<std::uint64_t>> committed_owner(const std::filesystem::path& directory) {
-  KAPPA_TRY(const std::optional<Pages> pages, open_pages(directory));
-  if (!pages) return std::nullopt;
-  KAPPA_TRY(const std::optional<StateMeta> meta, load_state_meta(*pages));
-  if (!meta) return std::nullopt;
-  return meta->owner;
+  KAPPA_TRY(const Committed found, look_at(directory));
+  if (!found.meta) return std::nullopt;
+  return found.meta->owner;
 }
 
 Expected<StateCheck> verify_state(const std::filesystem::path& directory) {
-  KAPPA_TRY(const std::optional<Pages> pages, open_pages(directory));
+  KAPPA_TRY(const Committed found, look_at(directory));
   StateCheck check;
+  if (!found.runs.empty()) {
+    check = {found.meta->progress, 0, found.meta->owner};
+    KAPPA_CHECK_OK(merge_runs({}, found.runs, [&](const RunEntry& entry) -> Status {
+      check.entries += entry.exists ? 1 : 0;
+      return {};
+    }));
+    return check;
+  }
   // Nothing was ever committed: the view begins at the log's start.
-  if (!pages) return check;
-  KAPPA_TRY(const std::optional<StateMeta> meta, load_state_meta(*pages));
-  KAPPA_CHECK_OK(check_state(*pages, meta.value_or(StateMeta{}), [](std::uint64_t) { return true; }));
-  if (meta) check = {meta->progress, meta->entries, meta->owner};
+  if (!found.pages) return check;
+  KAPPA_CHECK_OK(check_state(*found.pages, found.meta.value_or(StateMeta{}), [](std::uint64_t) { return true; }));
+  if (found.meta) check = {found.meta->progress, found.meta->entries, found.meta->owner};
   return check;
 }
 
 Status walk_state(const std::filesystem::path& directory, const StateVisit& visit) {
-  KAPPA_TRY(const std::optional<Pages> pages, open_pages(directory));
-  if (!pages) return {};
+  KAPPA_TRY(const Committed found, look_at(directory));
+  if (!found.runs.empty()) {
+    return merge_runs({}, found.runs, [&](const RunEntry& entry) -> Status {
+      return entry.exists ? visit(entry.table, entry.key, entry.value) : Status{};
+    });
+  }
+  if (!found.pages) return {};
   for (unsigned table = 0; table <= UINT8_MAX; ++table) {
     const auto id = static_cast<TableId>(table);
-    const std::unique_ptr<LayerCursor> cursor = tree_layer(*pages, id, {}, false);
+    const std::unique_ptr<LayerCursor> cursor = tree_layer(*found.pages, id, {}, false);
     for (;;) {
       KAPPA_TRY(const std::optional<LayerEntry> entry, cursor->next());
       if (!entry) break;
@@ -73,10 +112,8 @@ Expected<StateDigest> state_digest(const std::filesystem::path& directory) {
     ++digest.entries;
     return {};
   }));
-  KAPPA_TRY(const std::optional<Pages> pages, open_pages(directory));
-  if (!pages) return digest;
-  KAPPA_TRY(const std::optional<StateMeta> meta, load_state_meta(*pages));
-  if (meta) digest.applied = meta->progress.applied;
+  KAPPA_TRY(const Committed found, look_at(directory));
+  if (found.meta) digest.applied = found.meta->progress.applied;
   return digest;
 }
 
