@@ -467,7 +467,9 @@ LiveView::Clock::duration LiveView::commit_pause() const {
 std::optional<LiveView::Clock::time_point> LiveView::freeze_due(Clock::duration pause) const {
   if (!store_) return std::nullopt;
   if (state_changed_) {
-    if (options_.memory->freeze_now(store_->active_bytes())) return std::max(last_freeze_, freeze_not_before_);
+    const std::size_t bytes = store_->active_bytes();
+    const bool now = store_->makes_runs() ? options_.memory->freeze_built_now(bytes) : options_.memory->freeze_now(bytes);
+    if (now) return std::max(last_freeze_, freeze_not_before_);
     return std::max(last_freeze_ + std::max(commit_pause(), pause), freeze_not_before_);
   }
   if (offset_changed_) return last_freeze_ + kOffsetOnlyInterval;

@@ -14,6 +14,8 @@ namespace kappa::processor {
 namespace {
 
 constexpr std::size_t kLastBytes = sizeof(std::int64_t);
+// Partitions whose last session is remembered: some MiB.
+constexpr std::size_t kRememberedMax = std::size_t{1} << 16;
 
 bool is_column(const ExpressionPtr& expression, std::size_t column) {
   return expression->kind == ExpressionKind::kColumn && expression->column == column;
@@ -160,7 +162,23 @@ Status SessionAggregateOperator::place(Run& run) {
   std::vector<Found> reached;
   std::int64_t first = run.first;
   std::int64_t last = run.last;
-  {
+  Last* newest = nullptr;
+  if (!expiry_) {
+    KAPPA_TRY(newest, last_of(run.partition));
+  }
+  if (newest != nullptr && (!newest->any || run.first >= newest->first)) {
+    // It reaches the last session or none: those before it end more than a gap before that begins.
+    if (newest->any && end_of(newest->last) >= run.first) {
+      Found found{run.partition, {}};
+      append_time(found.key, newest->first);
+      KAPPA_TRY(const StateEntry* const entry, store_.entry(table_, found.key));
+      if (!entry->exists || entry->value.size() < kLastBytes) return damaged_state("a session");
+      found.value = std::string(entry->value);
+      reached.push_back(std::move(found));
+      first = newest->first;
+      last = std::max(last, newest->last);
+    }
+  } else {
     // Sessions that begin at most a gap behind the run, backward, as long as they end at most a gap before it.
     KeyRange range{run.partition, std::nullopt};
     std::string to = run.partition;
@@ -185,6 +203,7 @@ Status SessionAggregateOperator::place(Run& run) {
   };
   if (expiry_ && expiry_->passed(window_end(last)))
     return expiry_->count_late(static_cast<std::uint64_t>(std::max<std::int64_t>(run.weight, 0)));
+  if (newest != nullptr && (!newest->any || last >= newest->last)) *newest = {true, first, last};
   std::string key = run.partition;
   append_time(key, first);
   for (const Found& found : reached) {
@@ -205,6 +224,22 @@ Status SessionAggregateOperator::place(Run& run) {
     if (const auto end = window_end(last)) expiry_->track(key, *end, true);
   }
   return {};
+}
+
+Expected<SessionAggregateOperator::Last*> SessionAggregateOperator::last_of(const std::string& partition) {
+  if (const auto known = last_.find(partition); known != last_.end()) return &known->second;
+  if (last_.size() >= kRememberedMax) last_.clear();
+  KeyRange range{partition, std::nullopt};
+  if (std::string to = key_after_prefix(partition); !to.empty()) range.to = std::move(to);
+  KAPPA_TRY(const auto found, store_.first(table_, std::move(range), true));
+  Last last;
+  if (found) {
+    if (found->first.size() != partition.size() + kTimeBytes || found->second.size() < kLastBytes)
+      return damaged_state("a session");
+    last = {true, read_time(std::string_view(found->first).substr(partition.size())),
+            load_raw<std::int64_t>(found->second.data())};
+  }
+  return &last_.emplace(partition, last).first->second;
 }
 
 Expected<StateEntry*> SessionAggregateOperator::touch(const std::string& key) {

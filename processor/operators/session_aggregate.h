@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "processor/operators/batch_builder.h"
@@ -72,6 +73,13 @@ class SessionAggregateOperator final : public Operator {
   // Remembers what the session was before the batch.
   [[nodiscard]] Expected<StateEntry*> touch(const std::string& key);
   void store(StateEntry& entry, std::string_view value);
+  // The last session of a partition, as far as it is remembered or can be found.
+  struct Last {
+    bool any = false;
+    std::int64_t first = 0;
+    std::int64_t last = 0;
+  };
+  [[nodiscard]] Expected<Last*> last_of(const std::string& partition);
   [[nodiscard]] Int128 end_of(std::int64_t last) const { return Int128{last} + gap_; }
 
   enum class Key : std::uint8_t { kPartition, kStart, kEnd };
@@ -85,6 +93,9 @@ class SessionAggregateOperator final : public Operator {
   std::vector<Input> inputs_;
   std::optional<WindowExpiry> expiry_;
   BatchBuilder out_;
+  // Rows mostly come behind what was there: then nothing need be searched. A cache; not with emit on close, where
+  // sessions leave.
+  std::unordered_map<std::string, Last> last_;
 
   // Of the batch at hand.
   std::vector<Timed> timed_;

@@ -30,7 +30,11 @@ void EntryCache::set_slots(std::size_t count) {
 EntryCache::~EntryCache() {
   for (std::size_t at = 0; at <= mask_; ++at) {
     const std::uint64_t slot = slots_[at].load(std::memory_order_relaxed);
-    if (slot != 0) free_entry(entry_of(slot));
+    if (slot == 0) continue;
+    StateEntry* const entry = entry_of(slot);
+    const EntrySlabs::SizeClass size = entry->size_class;
+    entry->~StateEntry();
+    if (size == EntrySlabs::kHeap) slabs_.give_back(entry, size);  // The others go with their slabs.
   }
 }
 
@@ -64,13 +68,15 @@ void EntryCache::place(StateEntry& entry) {
 StateEntry& EntryCache::make_entry(const Lookup& lookup, std::string_view value, std::size_t room) {
   static constexpr std::size_t kRoomMax = 1024;  // Larger values are changed in size, not in place.
   room = std::max(value.size() <= kRoomMax ? value.size() : 0, std::min(room, kRoomMax));
-  void* const block = std::malloc(sizeof(StateEntry) + lookup.key.size() + room);
-  KAPPA_CHECK(block != nullptr, "out of memory");
+  const std::size_t bytes = sizeof(StateEntry) + lookup.key.size() + room;
+  const EntrySlabs::SizeClass size = EntrySlabs::class_of(bytes);
+  void* const block = slabs_.take(bytes, size);
   char* const key = static_cast<char*>(block) + sizeof(StateEntry);
   if (!lookup.key.empty()) std::memcpy(key, lookup.key.data(), lookup.key.size());
   StateEntry& entry = *new (block) StateEntry({key, lookup.key.size()}, key + lookup.key.size(), room);
   entry.hash = lookup.hash;
   entry.table = lookup.table;
+  entry.size_class = size;
   entry.touched = true;
   entry.value.assign(value);
   entry.heap_counted = static_cast<std::uint32_t>(entry.value.heap_bytes());
@@ -126,8 +132,9 @@ void EntryCache::remove_slot(std::size_t at) {
 
 void EntryCache::free_entry(StateEntry* entry) {
   bytes_ -= bytes_of(*entry);
+  const EntrySlabs::SizeClass size = entry->size_class;
   entry->~StateEntry();
-  std::free(entry);
+  slabs_.give_back(entry, size);
 }
 
 }  // namespace kappa::processor

@@ -5,7 +5,7 @@
 // are out. So whoever finds one need not look further down, and whoever finds none looks into the tree.
 //
 //   index   slots of 8 bytes: address (48 bits), tag of the hash (12), distance from the hash's own slot (4)
-//   entry   one block of the heap: StateEntry, key, room for the value
+//   entry   one block (entry_slabs.h): StateEntry, key, room for the value
 //
 // Threads: the processor thread; find() also others that keep it from begin_changes() on out (the store's lock,
 // shared). What moves or removes slots (grow, evict) needs readers out; add() and replace() do not. Blocks are
@@ -25,6 +25,7 @@
 #include <string_view>
 #include <vector>
 
+#include "processor/state/entry_slabs.h"
 #include "processor/state/hash.h"
 #include "processor/state/state_store.h"
 #include "processor/vector/short_bytes.h"
@@ -90,7 +91,10 @@ class EntryCache {
   void evict(std::size_t bytes, MayGo&& may_go, std::vector<StateEntry*>& out);
   // What an entry takes, its slot included.
   [[nodiscard]] static std::size_t bytes_of(const StateEntry& entry) {
-    return ::malloc_usable_size(const_cast<StateEntry*>(&entry)) + entry.heap_counted + kOverhead;
+    const std::size_t block = entry.size_class == EntrySlabs::kHeap
+                                  ? ::malloc_usable_size(const_cast<StateEntry*>(&entry))
+                                  : EntrySlabs::bytes_of(entry.size_class);
+    return block + entry.heap_counted + kOverhead;
   }
   // Frees the block of an entry that is in no slot.
   void free_entry(StateEntry* entry);
@@ -110,7 +114,7 @@ class EntryCache {
  private:
   static constexpr unsigned kTagBits = 12;
   static constexpr std::uint64_t kDistanceMax = 15;  // Saturates: such an entry is asked for its hash.
-  static constexpr std::size_t kOverhead = 16 + 8;   // Slot with its air; the heap's own.
+  static constexpr std::size_t kOverhead = 16 + 8;   // Slot with its air; the slab's own.
   static constexpr std::size_t kLooksMax = 1 << 13;
   static constexpr std::size_t kLineSlots = 8;
 
@@ -143,6 +147,7 @@ class EntryCache {
   }
   void set_slots(std::size_t count);
 
+  EntrySlabs slabs_;
   std::unique_ptr<std::atomic<std::uint64_t>[]> slots_;
   std::size_t mask_ = 0;
   std::size_t used_ = 0;

@@ -29,6 +29,12 @@ class MemoryBudget {
   [[nodiscard]] bool freeze_now(std::size_t active) const {
     return active_.load(std::memory_order_relaxed) > bytes_ / 4 && active > bytes_ / 4 / stores();
   }
+  // The same for a view that is built from nothing. Its commits need no memory beside it, and what is committed once
+  // instead of twice is all that they cost: it waits for them anyhow.
+  [[nodiscard]] bool freeze_built_now(std::size_t active) const {
+    const std::size_t most = bytes_ / 8 * 5;
+    return active_.load(std::memory_order_relaxed) > most && active > most / stores();
+  }
   // Whether a view with so many uncommitted bytes has to stop until some are committed.
   [[nodiscard]] bool wait_now(std::size_t uncommitted) const {
     return active_.load(std::memory_order_relaxed) + frozen_.load(std::memory_order_relaxed) > bytes_ / 2 &&

@@ -116,6 +116,7 @@ struct StateEntry {
   std::uint32_t heap_counted = 0;  // The store's, as all that follows but `exists`: of the value, on the heap.
   std::uint32_t stamp = 0;         // overlay.h
   TableId table = 0;
+  std::uint8_t size_class = 0;     // entry_slabs.h
   bool exists = false;             // False: there is no such entry (yet, or any more).
   bool touched = false;            // Since eviction looked at it last.
 };
@@ -181,8 +182,11 @@ class StateStore {
   // publish does it too.
   virtual void shrink() = 0;
   // While it holds, commits of a state to which none was made before are sorted runs in files, which cost the changed
-  // entries alone; everything reads as ever. The next commit after that loads the tree with all of them.
+  // entries alone; everything reads as ever. The next commit after that loads the tree with all of them. Not of states with tables of
+  // keep_ordered(): each of their scans would have to look into every run.
   virtual void set_bulk(bool bulk) = 0;
+  // The next commit makes a run.
+  [[nodiscard]] virtual bool makes_runs() const = 0;
   // There are runs to load.
   [[nodiscard]] virtual bool has_runs() const = 0;
   // Moves active to frozen. False if a frozen overlay is still being committed (then wait or go on).

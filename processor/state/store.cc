@@ -394,7 +394,7 @@ bool LayeredStore::freeze() {
   if (!tree_) return true;
   const std::unique_lock lock(mutex_);
   if (frozen_) return false;
-  const bool to_load = tree_->has_runs() && !bulk_;
+  const bool to_load = tree_->has_runs() && !makes_runs();
   if (!to_load && active_->entries().empty() && visible_.applied == committed() && visible_.applied != Offset{} &&
       visible_.mark.header_hash == committed_hash_)
     return true;

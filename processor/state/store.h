@@ -65,7 +65,11 @@ class LayeredStore final : public StateStore {
   void begin_changes() override;
   void changed(StateEntry& entry) override;
   void changed(std::span<StateEntry* const> entries) override;
-  void keep_ordered(TableId table) override { ordered_tables_[table] = true; }
+  void keep_ordered(TableId table) override {
+    ordered_tables_[table] = true;
+    ordered_ = true;
+    set_bulk(bulk_);
+  }
   [[nodiscard]] Expected<std::optional<std::pair<std::string, std::string>>> first(TableId table,
                                                                                    KeyRange range,
                                                                                    bool backward) override;
@@ -82,8 +86,9 @@ class LayeredStore final : public StateStore {
   [[nodiscard]] bool freeze() override;
   void set_bulk(bool bulk) override {
     bulk_ = bulk;
-    if (tree_) tree_->set_bulk(bulk);
+    if (tree_) tree_->set_bulk(bulk && !ordered_);
   }
+  [[nodiscard]] bool makes_runs() const override { return bulk_ && !ordered_ && tree_ && tree_->fresh(); }
   [[nodiscard]] bool has_runs() const override { return tree_ && tree_->has_runs(); }
   [[nodiscard]] Status commit() override;
   [[nodiscard]] bool has_frozen() const override;
@@ -143,6 +148,7 @@ class LayeredStore final : public StateStore {
 
   // Of the processor thread.
   bool bulk_ = false;
+  bool ordered_ = false;                            // Some table is.
   bool publishing_ = false;
   bool locked_ = false;
   bool below_is_current_ = false;

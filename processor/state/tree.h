@@ -122,6 +122,8 @@ class Tree {
   [[nodiscard]] Status write(std::span<StateEntry* const> entries, const Progress& progress);
   // Whether write() makes runs, where it may. Any thread.
   void set_bulk(bool bulk) { bulk_.store(bulk, std::memory_order_relaxed); }
+  // Nothing was put into the tree yet. Any thread.
+  [[nodiscard]] bool fresh() const { return fresh_.load(std::memory_order_relaxed); }
   // There are runs that the next write() without set_bulk() loads.
   [[nodiscard]] bool has_runs() const { return has_runs_.load(std::memory_order_relaxed); }
   // As of the last write() or open().
@@ -174,7 +176,7 @@ class Tree {
   std::atomic<bool> map_lost_{false};  // It could not be mapped again.
   std::optional<log::GuardedRange> guard_;  // Of LMDB's map. With map_mutex_; gone before the map moves.
   std::uint64_t committed_bytes_ = 0;       // The file is at least as long.
-  bool fresh_ = false;                      // It has no progress record.
+  std::atomic<bool> fresh_{false};          // It has no progress record.
   std::atomic<bool> bulk_{false};
   std::atomic<bool> has_runs_{false};
   mutable std::mutex pool_mutex_;  // Guards the next four.
