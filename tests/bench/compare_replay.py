@@ -8,7 +8,9 @@ simdjson taking the two fields out of memory, the machine's limit. Ratios within
 an event say more than those of the clock while the machine does other work.
 
 Build first: cmake --preset release -D KAPPA_BENCHMARKS=ON && cmake --build --preset release
-  --file F.ndjson --data DIR   the events, and a data directory that has them in topic "ev"; both are needed
+  --file F.ndjson --data DIR   the events (one JSON object a line), and a data
+                               directory that has them in topic "ev" (--make makes it); both are needed
+  --others                     the table "Others": each row is `kappa bench replay` with the SQL in OTHERS below
   --duckdb DIR                 a directory with node_modules/@duckdb/node-api
 Scratch space: $KAPPA_SCRATCH, else the default for temporary files."""
 
@@ -31,8 +33,59 @@ QUERIES = {
 }
 
 
-def replay(options, query, threads, select=False):
-    sql = STREAM + ("" if select else "CREATE VIEW v AS ") + QUERIES[query]
+# The table "Others" of docs/benchmarks.md: --others. "pages" has a row for each page, in a topic of its own; "rare" is a
+# topic with about 1 % of the log's events.
+OTHER_STREAMS = (
+    "CREATE STREAM ev (ts TIMESTAMP, user TEXT, page TEXT, bytes BIGINT) WITH (topic = 'ev'); "
+    "CREATE STREAM rare (page TEXT, bytes BIGINT) WITH (topic = 'rare'); "
+    "CREATE STREAM pages (page TEXT, owner TEXT) WITH (topic = 'pages'); CREATE TABLE pt AS LATEST pages BY page; ")
+OTHERS = {
+    "filter": "SELECT _offset AS o, page, bytes FROM ev WHERE bytes < 260",
+    "groups": "SELECT user, bytes % 10 AS b, count(*) AS n, sum(bytes) AS s FROM ev GROUP BY user, bytes % 10",
+    "join": "SELECT p.owner, count(*) AS n, sum(e.bytes) AS s FROM ev e JOIN pt p ON e.page = p.page GROUP BY p.owner",
+    "session": "SELECT page, window_start, window_end, count(*) AS n FROM ev GROUP BY page, SESSION(ts, INTERVAL '1 second')",
+    "rare": "SELECT page, count(*) AS n, sum(bytes) AS s FROM rare GROUP BY page",
+}
+
+
+def make_data(options):
+    """The file's events in topic ev, a hundredth of them again in rare, and the pages."""
+    os.makedirs(options.data)
+    server = kappa.Server(options.data)
+    server.start()
+    pages = "".join(json.dumps({"page": f"/p/{i:04}", "owner": f"o{i % 50}"}) + "\n" for i in range(1000))
+
+    def append(topic, text):
+        subprocess.run([kappa.binary(), "append", topic, "-a", server.address], input=text, text=True, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    append("pages", pages)
+    with open(options.file, encoding="utf-8") as file:
+        while lines := file.readlines(20 << 20):
+            append("ev", "".join(lines))
+            append("rare", "".join(lines[:len(lines) // 99]))
+    server.stop()
+
+
+def others(options):
+    rounds = []
+    for number in range(options.rounds):
+        names = [(query, threads) for query in OTHERS for threads in (1, 2)]
+        names = names[number % len(names):] + names[:number % len(names)]
+        one = {}
+        for query, threads in names:
+            one[f"kappa {query} {threads}"] = rate(replay(options, query, threads, streams=OTHER_STREAMS, queries=OTHERS))
+            if query != "rare":
+                one[f"duckdb {query} {threads}"] = duck(options, query, threads)
+        rounds.append(one)
+        print("round", number + 1, {name: tuple(map(round, value)) for name, value in one.items()}, file=sys.stderr)
+    print("| measured | median | min | max |\n|---|---:|---:|---:|")
+    for name in sorted(rounds[0]):
+        show(name + ", events/s", [one[name][0] for one in rounds])
+        show(name + ", ns of processor time an event", [one[name][1] for one in rounds])
+
+
+def replay(options, query, threads, select=False, streams=STREAM, queries=None):
+    sql = streams + ("" if select else "CREATE VIEW v AS ") + (queries or QUERIES)[query]
     return subprocess.Popen([kappa.binary(), "bench", "replay", "-d", options.data, "--threads", str(threads), "--nice", "0",
                              "-o", "json", "--sql", sql], stdout=subprocess.PIPE, text=True)
 
@@ -74,8 +127,15 @@ def main():
     parser.add_argument("--file", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--duckdb", required=True)
+    parser.add_argument("--make", action="store_true", help="make the data directory from the file first")
+    parser.add_argument("--others", action="store_true", help="the other views: filter, groups, join, session, rare")
     options = parser.parse_args()
     options.file, options.data = os.path.abspath(options.file), os.path.abspath(options.data)
+    if options.make:
+        make_data(options)
+    if options.others:
+        others(options)
+        return
     rounds = []
     for number in range(options.rounds):
         contenders = {"limit 1": lambda: limit(options, 1), "limit 2": lambda: limit(options, 2)}
