@@ -230,15 +230,17 @@ Expected<std::vector<Column>> EngineImpl::view_columns(std::string_view name) {
   return visible_columns(view->plan());
 }
 
+std::unexpected<Error> EngineImpl::below_floor(const LiveView& view, std::string_view name) {
+  return fail(ErrorCode::kBusy, 2016,
+              "view \"" + std::string(name) + "\" has applied the events below offset " +
+                  std::to_string(view.visible().value()) + " and serves from its cutover at " +
+                  std::to_string(view.floor().value()) + " on",
+              "try again later: it is on its way there after a restart");
+}
+
 Expected<Engine::GetResult> EngineImpl::get(std::string_view name, const KeyRequest& key) {
   KAPPA_TRY(const ViewPtr view, find_view(name));
-  if (view->below_floor()) {
-    return fail(ErrorCode::kBusy, 2016,
-                "view \"" + std::string(name) + "\" has applied the events below offset " +
-                    std::to_string(view->visible().value()) + " and serves from its cutover at " +
-                    std::to_string(view->floor().value()) + " on",
-                "try again later: it is on its way there after a restart");
-  }
+  if (view->below_floor()) return below_floor(*view, name);
   const std::uint64_t generation = view->generation();
   auto result = get_row(*view, key);
   if (!result) check_damage(*view, generation, result.error());

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "log/log.h"
+#include "processor/keyed_view.h"
 #include "processor/replay/replay_options.h"
 #include "processor/sql/plan.h"
 #include "processor/state/memory_budget.h"
@@ -160,6 +161,9 @@ class Engine {
   // Point read; never blocks (freshness is for wait()). kNotFound 2003 view, kInvalid 2011 key shape, kBusy 2016 if
   // it must_wait().
   [[nodiscard]] virtual Expected<GetResult> get(std::string_view view, const KeyRequest& key) = 0;
+
+  // For who reads by key often. kNotFound 2003, and the error of a view that failed.
+  [[nodiscard]] virtual Expected<std::shared_ptr<KeyedView>> open_view(std::string_view view) = 0;
 
   [[nodiscard]] virtual Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
                                                        const std::atomic<bool>& cancelled) = 0;

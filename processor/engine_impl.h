@@ -36,6 +36,7 @@ class EngineImpl final : public Engine {
   Expected<std::vector<Column>> view_columns(std::string_view view) override;
   Expected<GetResult> get(std::string_view view, const KeyRequest& key) override;
   bool must_wait(std::string_view view) const override;
+  Expected<std::shared_ptr<KeyedView>> open_view(std::string_view view) override;
   Expected<StatementResult> scan(const ScanRequest& request, RowSink& sink,
                                  const std::atomic<bool>& cancelled) override;
   void wait(std::string_view view, const Freshness& freshness, std::function<void(Status)> ready) override;
@@ -46,6 +47,7 @@ class EngineImpl final : public Engine {
   std::vector<StreamStatus> streams() const override;
 
  private:
+  class Keyed;
   using ViewPtr = processor::ViewPtr;
   using ViewMap = std::map<EntryRef, ViewPtr>;  // Every version that has a state, the dead letters' apart.
 
@@ -53,6 +55,8 @@ class EngineImpl final : public Engine {
   [[nodiscard]] std::shared_ptr<const ViewMap> view_map() const;
   // kNotFound 2003. Takes "name", which gives the version that serves, and "name@version".
   [[nodiscard]] Expected<ViewPtr> find_view(std::string_view name) const;
+  // What a read that does not wait gets of a view that does not serve yet.
+  [[nodiscard]] static std::unexpected<Error> below_floor(const LiveView& view, std::string_view name);
   [[nodiscard]] ViewPtr find_state(const EntryRef& ref) const;  // Null if there is none.
   // False once it was dropped.
   [[nodiscard]] bool is_kept(const LiveView& view) const;

@@ -15,6 +15,13 @@ constexpr std::size_t kRowsAtOnce = 512;  // Rows handed to a sink in one call.
 
 std::unexpected<Error> cancelled_error() { return fail(ErrorCode::kClosed, 4008, "the query was cancelled"); }
 
+void clip(KeyRange& range, std::string from, std::optional<std::string> to) {
+  range.from = std::max(range.from, std::move(from));
+  if (to && (!range.to || *to < *range.to)) range.to = std::move(to);
+}
+
+}  // namespace
+
 std::string key_shape(const ViewPlan& plan) {
   if (plan.key_columns.empty()) return "the view has one row and no key";
   std::string text = "its key is (";
@@ -25,12 +32,13 @@ std::string key_shape(const ViewPlan& plan) {
   return text + ")";
 }
 
-void clip(KeyRange& range, std::string from, std::optional<std::string> to) {
-  range.from = std::max(range.from, std::move(from));
-  if (to && (!range.to || *to < *range.to)) range.to = std::move(to);
+std::unexpected<Error> wrong_key_count(const std::string& view, const ViewPlan& plan, std::size_t given) {
+  const std::size_t wanted = plan.key_columns.size();
+  return fail(ErrorCode::kInvalid, 2011,
+              "a read of view \"" + view + "\" takes " + std::to_string(wanted) + " key values, not " +
+                  std::to_string(given) + ": " + key_shape(plan),
+              given < wanted ? "give every key value, or scan with a prefix" : "");
 }
-
-}  // namespace
 
 std::vector<Column> visible_columns(const ViewPlan& plan) {
   const auto& output = plan.root->output;
@@ -48,13 +56,8 @@ std::string build_notice(const LiveView& view) {
 
 Expected<Engine::GetResult> get_row(const LiveView& view, const KeyRequest& key) {
   KAPPA_TRY(const LiveView::Served served, view.served());
-  const std::size_t wanted = served.reader->key_types().size();
-  if (key.values.size() != wanted) {
-    return fail(ErrorCode::kInvalid, 2011,
-                "a read of view \"" + view.entry().name + "\" takes " + std::to_string(wanted) +
-                    " key values, not " + std::to_string(key.values.size()) + ": " + key_shape(view.plan()),
-                key.values.size() < wanted ? "give every key value, or scan with a prefix" : "");
-  }
+  if (key.values.size() != served.reader->key_types().size())
+    return wrong_key_count(view.entry().name, view.plan(), key.values.size());
   auto encoded = served.reader->encode_key(key.values);
   if (!encoded) {
     Error error = std::move(encoded).error();

@@ -40,6 +40,10 @@ struct SelectInputs {
 [[nodiscard]] Expected<StatementResult> run_select(const Select& select, const SelectInputs& inputs, RowSink& sink,
                                                    const std::atomic<bool>& cancelled);
 
+// "its key is (name TEXT, ...)".
+[[nodiscard]] std::string key_shape(const ViewPlan& plan);
+// kInvalid 2011 of a read by `given` key values where the view takes others.
+[[nodiscard]] std::unexpected<Error> wrong_key_count(const std::string& view, const ViewPlan& plan, std::size_t given);
 // Point read by the full key. kInvalid 2011 names the key columns when the key's shape is wrong.
 [[nodiscard]] Expected<Engine::GetResult> get_row(const LiveView& view, const KeyRequest& key);
 // Rows in key order.

@@ -59,6 +59,14 @@ enum class FrameType : std::uint8_t {
   kMark = 45,
   kStatus = 48,
   kStatusOk = 49,
+  kOpenView = 50,
+  kViewOpened = 51,
+  kLookup = 52,
+  kFound = 53,
+  kGetMany = 54,
+  kRowsFound = 55,
+  kScanPage = 56,
+  kPosition = 57,
 };
 
 struct FrameHeader {

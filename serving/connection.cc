@@ -7,6 +7,7 @@
 
 #include "proto/crc32.h"
 #include "serving/core.h"
+#include "serving/lookups.h"
 
 namespace kappa::serving {
 
@@ -55,7 +56,7 @@ void Connection::greeted(std::uint32_t features) {
 
 bool Connection::paused() const {
   return closed_ || closing_ || draining_ || parked_ ||
-         out_.size() - out_sent_ > core_.options().output_bytes_max ||
+         out_.size() - out_sent_ + expected_bytes > core_.options().output_bytes_max ||
          appends_.size() >= core_.options().requests_in_flight_max;
 }
 

@@ -27,6 +27,7 @@
 namespace kappa::serving {
 
 class Core;
+struct OpenView;
 using Deadline = std::chrono::steady_clock::time_point;
 inline constexpr Deadline kNever = Deadline::max();
 
@@ -89,6 +90,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // The topic appended to last, to spare the log a look-up per batch.
   std::string topic_name;
   TopicId topic_id;
+
+  // --- of the Lookups (lookups.h) ---
+  std::vector<std::shared_ptr<OpenView>> open_views;  // By handle.
+  std::shared_ptr<OpenView> last_get;
+  std::size_t expected_bytes = 0;  // Of answers that are gathered, about.
 
   // --- by the Core ---
   void flush();

@@ -33,6 +33,7 @@ Core::Core(ServerOptions options, log::Log& log, processor::Engine& engine)
       reads_(*this, log),
       watches_(*this, engine),
       subscribers_(*this, log),
+      lookups_(*this, engine),
       query_pool_("kappa-query", std::max(1U, options_.query_threads), kQueriesQueuedMax, kQueryThreadsMax) {}
 
 Core::~Core() {
@@ -167,6 +168,7 @@ void Core::end_of_pass() {
 }
 
 void Core::flush_dirty() {
+  lookups_.run();
   std::swap(dirty_, flushing_);
   for (const auto& connection : flushing_) {
     connection->flush();

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "serving/connection.h"
+#include "serving/lookups.h"
 #include "serving/mailbox.h"
 #include "serving/peers.h"
 #include "serving/rates.h"
@@ -130,9 +131,6 @@ class Core {
   [[nodiscard]] Expected<log::AppendBatch> make_batch(Connection& connection, const AppendMessage& message,
                                                       std::string body);
   void producer(Connection& connection, std::uint64_t request_id, Bytes payload);
-  void get(Connection& connection, std::uint64_t request_id, Bytes payload);
-  void answer_get(Connection& connection, std::uint64_t request_id, const std::string& view,
-                  const processor::KeyRequest& key);
   void sql(Connection& connection, std::uint64_t request_id, Bytes payload);
   void scan(Connection& connection, std::uint64_t request_id, Bytes payload);
   using QueryBody = std::function<Expected<processor::StatementResult>(processor::RowSink&, const std::atomic<bool>&)>;
@@ -191,6 +189,7 @@ class Core {
   Reads reads_;
   Watches watches_;
   Subscribers subscribers_;
+  Lookups lookups_;
   WorkerPool query_pool_;
 };
 

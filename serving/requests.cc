@@ -1,5 +1,5 @@
-// What each request type does: HELLO, APPEND, PRODUCER, GET, CANCEL, PING. READ is in reads.cc, SQL and
-// SCAN in queries.cc, WATCH in watches.cc, STATUS in status.cc.
+// What each request type does: HELLO, APPEND, PRODUCER, CANCEL, PING. READ is in reads.cc, GET and its like in
+// lookups.cc, SQL and SCAN in queries.cc, WATCH in watches.cc, STATUS in status.cc.
 #include <algorithm>
 
 #include "proto/limits.h"
@@ -23,6 +23,9 @@ bool is_request(FrameType type) {
     case FrameType::kGet:
     case FrameType::kScan:
     case FrameType::kWatch:
+    case FrameType::kOpenView:
+    case FrameType::kLookup:
+    case FrameType::kGetMany:
     case FrameType::kStatus:
     case FrameType::kPing: return true;
     default: return false;
@@ -69,6 +72,10 @@ void Core::hello(Connection& connection, const FrameHeader& header, Bytes payloa
 void Core::dispatch(Connection& connection, const FrameHeader& header, Bytes payload) {
   ++requests_total_;
   const std::uint64_t id = header.request_id;
+  // Answers that are there at once are in the order of the requests.
+  if (connection.expected_bytes != 0 && header.type != FrameType::kGet && header.type != FrameType::kLookup) {
+    lookups_.run();
+  }
   if (header.type == FrameType::kCancel) return cancel(connection, payload);
   if (header.type == FrameType::kCredit) return watches_.credit(connection, payload);
   if (is_request(header.type) && connection.in_flight(id)) {
@@ -94,7 +101,10 @@ void Core::dispatch(Connection& connection, const FrameHeader& header, Bytes pay
     case FrameType::kRead: return reads_.handle(connection, id, payload);
     case FrameType::kSubscriber: return subscribers_.handle(connection, id, payload);
     case FrameType::kSql: return sql(connection, id, payload);
-    case FrameType::kGet: return get(connection, id, payload);
+    case FrameType::kGet: return lookups_.get(connection, id, payload);
+    case FrameType::kOpenView: return lookups_.open(connection, id, payload);
+    case FrameType::kLookup: return lookups_.lookup(connection, id, payload);
+    case FrameType::kGetMany: return lookups_.get_many(connection, id, payload);
     case FrameType::kScan: return scan(connection, id, payload);
     case FrameType::kWatch: return watches_.handle(connection, id, payload);
     case FrameType::kStatus:
@@ -230,47 +240,6 @@ void Core::producer(Connection& connection, std::uint64_t request_id, Bytes payl
     const log::ProducerState state = log_.producer(topic->id, message->producer_id);
     answer = {state.epoch, state.next_sequence, state.end_offset};
   }
-  encode(answer, request_id, connection.out());
-  connection.replied();
-}
-
-// --- GET ---
-
-void Core::get(Connection& connection, std::uint64_t request_id, Bytes payload) {
-  auto message = decode_get(payload);
-  if (!message) return connection.reply(request_id, message.error());
-  if (!connection.may_read(without_version(message->view)))
-    return connection.reply(request_id, denied_read(message->view));
-  processor::KeyRequest key{std::move(message->key)};
-  std::string view(message->view);
-  const FreshnessMessage& wanted = message->freshness;
-  if (!wanted.at_least && !wanted.fresh && !engine_.must_wait(view)) return answer_get(connection, request_id, view, key);
-  static_cast<void>(connection.begin(request_id, nullptr));
-  const processor::Freshness freshness{wanted.at_least, wanted.fresh, milliseconds(wanted.timeout_ms)};
-  const std::string& name = view;
-  engine_.wait(name, freshness,
-               [this, mailbox = mailbox_, id = connection.id(), request_id, view, key](Status ready) {
-                 mailbox->task([this, id, request_id, view, key, ready = std::move(ready)] {
-                   const auto client = find(id);
-                   if (!client) return;
-                   client->end(request_id);
-                   if (!ready) return client->reply(request_id, ready.error());
-                   answer_get(*client, request_id, view, key);
-                 });
-               });
-}
-
-void Core::answer_get(Connection& connection, std::uint64_t request_id, const std::string& view,
-                      const processor::KeyRequest& key) {
-  auto columns = engine_.view_columns(view);
-  if (!columns) return connection.reply(request_id, columns.error());
-  auto found = engine_.get(view, key);
-  if (!found) return connection.reply(request_id, found.error());
-  RowMessage answer;
-  answer.applied = found->applied;
-  answer.columns.reserve(columns->size());
-  for (processor::Column& column : *columns) answer.columns.push_back({std::move(column.name), column.type});
-  answer.row = std::move(found->row);
   encode(answer, request_id, connection.out());
   connection.replied();
 }

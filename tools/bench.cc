@@ -248,6 +248,7 @@ append measures a running server with synthetic JSON events of --size bytes; nex
   append->add_option("-o,--output", flags->output, "json")->check(CLI::IsMember({"json", "table"}));
   add_connection_flags(*append, flags->connection);
   append->callback([flags, &status] { status = run_append(*flags); });
+  add_bench_get(*command, status);
   add_bench_nexmark(*command, status);
   add_bench_replay(*command, status);
 }

@@ -42,6 +42,7 @@ void add_backup(CLI::App& app, int& status);
 void add_restore(CLI::App& app, int& status);
 void add_repair(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
+void add_bench_get(CLI::App& bench, int& status);
 void add_bench_nexmark(CLI::App& bench, int& status);
 void add_bench_replay(CLI::App& bench, int& status);
 void add_completion(CLI::App& app, int& status);

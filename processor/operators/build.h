@@ -12,6 +12,7 @@
 #include "processor/operators/operator.h"
 #include "processor/sql/plan.h"
 #include "processor/state/state_store.h"
+#include "proto/bytes.h"
 #include "proto/error.h"
 #include "proto/value.h"
 
@@ -61,6 +62,17 @@ class ViewReader {
     Offset applied;
   };
   [[nodiscard]] virtual Expected<PointRead> get(StateStore& store, std::string_view key) const;
+
+  // --- from wire bytes to wire bytes (proto/value.h), for many point reads ---
+  // Whether a row is one entry of table(); otherwise only get() reads it.
+  [[nodiscard]] virtual bool single_entries() const { return true; }
+  // Appends encode_key() of the values of a row on the wire, all `count` of which the caller knows to be wanted.
+  // kInvalid 2011, 1010 for bytes that are not values.
+  [[nodiscard]] Status append_wire_key(ByteReader& values, std::size_t count, std::string& out) const;
+  // Appends the row of an entry as encode_row() would, its first `columns` columns; false, and nothing, where
+  // decode() gives none.
+  [[nodiscard]] virtual Expected<bool> append_wire_row(std::string_view key, std::string_view value,
+                                                       std::size_t columns, std::string& out) const;
 };
 
 struct BuiltView {

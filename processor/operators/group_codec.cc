@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "processor/state/key_encoding.h"
+#include "proto/bytes.h"
 
 namespace kappa::processor {
 namespace {
@@ -53,6 +54,33 @@ Expected<Row> AggregateSet::row(std::string_view key, std::string_view value) co
     row.push_back(std::move(result));
   }
   return row;
+}
+
+Expected<bool> AggregateSet::append_wire_row(std::string_view key, std::string_view value,
+                                             std::span<const std::size_t> columns, std::string& out) const {
+  if (!layout_.fits(value)) return damaged();
+  if (!has_row(value)) return false;
+  ByteWriter(out).u16(static_cast<std::uint16_t>(columns.size()));
+  std::string_view rest = key;
+  std::size_t next_key = 0;  // The column that `rest` begins with.
+  for (const std::size_t column : columns) {
+    if (column >= key_types_.size()) {
+      KAPPA_CHECK_OK(functions_[column - key_types_.size()]->append_wire(value, out));
+      continue;
+    }
+    // Keys are mostly asked for in their order.
+    if (column < next_key) {
+      rest = key;
+      next_key = 0;
+    }
+    for (; next_key < column; ++next_key) {
+      KAPPA_TRY(const Value skipped, read_key(rest, key_types_[next_key]));
+      static_cast<void>(skipped);
+    }
+    KAPPA_CHECK_OK(key_to_wire(rest, key_types_[column], out));
+    ++next_key;
+  }
+  return true;
 }
 
 }  // namespace kappa::processor

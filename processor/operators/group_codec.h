@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -35,6 +37,11 @@ class AggregateSet {
   }
   // The row; kCorrupt 3301 for bytes that are not a group's.
   [[nodiscard]] Expected<Row> row(std::string_view key, std::string_view value) const;
+
+  // The columns that row() gives under these numbers, in the wire form of a row; false, and nothing, where there is
+  // no row.
+  [[nodiscard]] Expected<bool> append_wire_row(std::string_view key, std::string_view value,
+                                               std::span<const std::size_t> columns, std::string& out) const;
 
   // Whether groups may be merged: no aggregate keeps side tables in this input mode.
   [[nodiscard]] bool mergeable() const;

@@ -31,6 +31,7 @@ class PaneReader final : public ViewReader {
   [[nodiscard]] std::optional<KeyRange> decides(std::string_view key) const override;
   [[nodiscard]] std::unique_ptr<Cursor> scan(StateSnapshot& snapshot, KeyRange range) const override;
   [[nodiscard]] Expected<PointRead> get(StateStore& store, std::string_view key) const override;
+  [[nodiscard]] bool single_entries() const override { return false; }
 
  private:
   class WindowCursor;

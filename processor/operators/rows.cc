@@ -84,28 +84,44 @@ Status RowsOperator::add(StateEntry& entry, std::int64_t weight) {
   return {};
 }
 
-Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view value,
-                                                               const std::vector<Type>& types) {
+namespace {
+
+// The first copy that is there; weight 0 if none is.
+Expected<StoredCopy> shown_copy(std::string_view value) {
   ByteReader copies(as_bytes(value));
   while (copies.remaining() > 0) {
     const StoredCopy copy = next_copy(copies);
     if (copy.weight == 0) return damaged_state("a stored row");
-    if (copy.weight < 0) continue;
-    ViewReader::StoredRow stored;
-    stored.weight = copy.weight;
-    ByteReader in(as_bytes(copy.row));
-    for (const Type type : types) {
-      KAPPA_TRY(Value column, decode_value(in));
-      if (column.is_null())
-        column = Value::null(type);
-      else if (column.type().id != type.id)
-        return damaged_state("a stored row");
-      stored.row.push_back(std::move(column));
-    }
-    if (!in.done()) return damaged_state("a stored row");
-    return stored;
+    if (copy.weight > 0) return copy;
   }
-  return std::nullopt;
+  return StoredCopy{};
+}
+
+}  // namespace
+
+Expected<std::optional<std::string_view>> stored_row_bytes(std::string_view value) {
+  KAPPA_TRY(const StoredCopy copy, shown_copy(value));
+  if (copy.weight == 0) return std::nullopt;
+  return copy.row;
+}
+
+Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view value,
+                                                               const std::vector<Type>& types) {
+  KAPPA_TRY(const StoredCopy copy, shown_copy(value));
+  if (copy.weight == 0) return std::nullopt;
+  ViewReader::StoredRow stored;
+  stored.weight = copy.weight;
+  ByteReader in(as_bytes(copy.row));
+  for (const Type type : types) {
+    KAPPA_TRY(Value column, decode_value(in));
+    if (column.is_null())
+      column = Value::null(type);
+    else if (column.type().id != type.id)
+      return damaged_state("a stored row");
+    stored.row.push_back(std::move(column));
+  }
+  if (!in.done()) return damaged_state("a stored row");
+  return stored;
 }
 
 }  // namespace kappa::processor

@@ -45,5 +45,7 @@ class RowsOperator final : public Operator {
 // The row of an entry with a weight above zero; nullopt if there is none. kCorrupt 3301.
 [[nodiscard]] Expected<std::optional<ViewReader::StoredRow>> read_stored_row(std::string_view value,
                                                                              const std::vector<Type>& types);
+// The bytes of the same row.
+[[nodiscard]] Expected<std::optional<std::string_view>> stored_row_bytes(std::string_view value);
 
 }  // namespace kappa::processor

@@ -2,6 +2,8 @@
 #include "processor/operators/view_reader.h"
 
 #include <charconv>
+#include <numeric>
+#include <span>
 
 #include "processor/operators/rows.h"
 #include "processor/state/key_encoding.h"
@@ -119,6 +121,18 @@ RowFinisher::RowFinisher(std::vector<PlanPtr> stages, std::vector<Column> input)
 }
 RowFinisher::~RowFinisher() = default;
 
+std::optional<std::vector<std::size_t>> RowFinisher::plain_columns() const {
+  if (!plain_) return std::nullopt;
+  std::vector<std::size_t> columns(input_.size());
+  std::iota(columns.begin(), columns.end(), std::size_t{0});
+  for (const PlanPtr& stage : stages_) {
+    std::vector<std::size_t> next;
+    for (const ExpressionPtr& e : stage->expressions) next.push_back(columns[e->column]);
+    columns = std::move(next);
+  }
+  return columns;
+}
+
 std::unique_ptr<RowFinisher::Evaluation> RowFinisher::take() const {
   {
     const std::lock_guard lock(mutex_);
@@ -223,6 +237,35 @@ Expected<ViewReader::PointRead> ViewReader::get(StateStore& store, std::string_v
   return result;
 }
 
+Status ViewReader::append_wire_key(ByteReader& values, std::size_t count, std::string& out) const {
+  const std::vector<Type>& types = key_types();
+  for (std::size_t i = 0; i < count; ++i) {
+    // Keys are mostly texts, of their column's type: straight from the request to the key.
+    ByteReader ahead = values;
+    if (static_cast<TypeId>(ahead.u8()) == TypeId::kText && types[i].id == TypeId::kText) {
+      const std::string_view text = ahead.sized_text();
+      if (ahead.ok()) {
+        append_text_key(text, out);
+        values = ahead;
+        continue;
+      }
+    }
+    KAPPA_TRY(const Value value, decode_value(values));
+    KAPPA_TRY(const Value converted, convert_key_value(value, types[i]));
+    append_key(converted, out);
+  }
+  return {};
+}
+
+Expected<bool> ViewReader::append_wire_row(std::string_view key, std::string_view value, std::size_t columns,
+                                           std::string& out) const {
+  KAPPA_TRY(auto stored, decode(key, value));
+  if (!stored) return false;
+  stored->row.resize(columns);
+  encode_row(stored->row, out);
+  return true;
+}
+
 Expected<std::string> AggregateReader::encode_key(std::span<const Value> values) const {
   return encode_values(values, key_types());
 }
@@ -234,6 +277,12 @@ Expected<std::optional<ViewReader::StoredRow>> AggregateReader::decode(std::stri
   std::optional<Row> finished = finisher_->finish(std::move(row));
   if (!finished) return std::nullopt;
   return StoredRow{std::move(*finished), 1};
+}
+
+Expected<bool> AggregateReader::append_wire_row(std::string_view key, std::string_view value, std::size_t columns,
+                                                std::string& out) const {
+  if (!plain_columns_) return ViewReader::append_wire_row(key, value, columns, out);
+  return aggregates_->append_wire_row(key, value, std::span(*plain_columns_).first(columns), out);
 }
 
 RowsReader::RowsReader(const std::vector<Column>& columns, const std::vector<std::size_t>& key_columns,
@@ -250,6 +299,17 @@ Expected<std::string> RowsReader::encode_key(std::span<const Value> values) cons
 Expected<std::optional<ViewReader::StoredRow>> RowsReader::decode(std::string_view,
                                                                   std::string_view value) const {
   return read_stored_row(value, types_);
+}
+
+// Rows are stored as they travel.
+Expected<bool> RowsReader::append_wire_row(std::string_view key, std::string_view value, std::size_t columns,
+                                           std::string& out) const {
+  if (columns != types_.size()) return ViewReader::append_wire_row(key, value, columns, out);
+  KAPPA_TRY(const std::optional<std::string_view> row, stored_row_bytes(value));
+  if (!row) return false;
+  ByteWriter(out).u16(static_cast<std::uint16_t>(columns));
+  out.append(*row);
+  return true;
 }
 
 }  // namespace kappa::processor

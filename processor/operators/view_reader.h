@@ -24,6 +24,8 @@ class RowFinisher {
   ~RowFinisher();
   // nullopt when a filter hides the row.
   [[nodiscard]] std::optional<Row> finish(Row row) const;
+  // Where only projections of plain columns are between: of each column given, which of the input's it is.
+  [[nodiscard]] std::optional<std::vector<std::size_t>> plain_columns() const;
 
  private:
   struct Evaluation;
@@ -39,18 +41,24 @@ class AggregateReader final : public ViewReader {
  public:
   AggregateReader(std::unique_ptr<AggregateSet> aggregates, TableId table,
                   std::unique_ptr<RowFinisher> finisher)
-      : aggregates_(std::move(aggregates)), table_(table), finisher_(std::move(finisher)) {}
+      : aggregates_(std::move(aggregates)),
+        table_(table),
+        finisher_(std::move(finisher)),
+        plain_columns_(finisher_->plain_columns()) {}
   [[nodiscard]] const std::vector<Type>& key_types() const override { return aggregates_->key_types(); }
   [[nodiscard]] Expected<std::string> encode_key(std::span<const Value> values) const override;
   [[nodiscard]] TableId table() const override { return table_; }
   [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key,
                                                           std::string_view value) const override;
+  [[nodiscard]] Expected<bool> append_wire_row(std::string_view key, std::string_view value, std::size_t columns,
+                                               std::string& out) const override;
   [[nodiscard]] const AggregateSet& aggregates() const { return *aggregates_; }
 
  private:
   std::unique_ptr<const AggregateSet> aggregates_;
   TableId table_;
   std::unique_ptr<const RowFinisher> finisher_;
+  std::optional<std::vector<std::size_t>> plain_columns_;
 };
 
 class RowsReader final : public ViewReader {
@@ -61,6 +69,8 @@ class RowsReader final : public ViewReader {
   [[nodiscard]] TableId table() const override { return table_; }
   [[nodiscard]] Expected<std::optional<StoredRow>> decode(std::string_view key,
                                                           std::string_view value) const override;
+  [[nodiscard]] Expected<bool> append_wire_row(std::string_view key, std::string_view value, std::size_t columns,
+                                               std::string& out) const override;
 
  private:
   std::vector<Type> types_;

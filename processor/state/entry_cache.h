@@ -71,6 +71,17 @@ class EntryCache {
       return entry;
     }
   }
+  // The same for readers beside the processor thread.
+  void prefetch_block(std::uint64_t hash) const {
+    for (std::size_t at = home(hash);; at = (at + 1) & mask_) {
+      const std::uint64_t slot = slots_[at].load(std::memory_order_relaxed);
+      if (slot == 0) return;
+      if (tag_of(slot) != tag(hash)) continue;
+      const char* const block = reinterpret_cast<const char*>(entry_of(slot));
+      for (std::size_t line = 0; line < 3; ++line) __builtin_prefetch(block + line * 64);
+      return;
+    }
+  }
   // find(), where prefetch_entry() gave `candidate` and nothing was added or replaced since.
   [[nodiscard]] StateEntry* find(const Lookup& lookup, StateEntry* candidate) const {
     if (candidate == nullptr || is(*candidate, lookup)) return candidate;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "processor/vector/short_bytes.h"
+#include "proto/bytes.h"
 
 namespace kappa::processor {
 namespace {
@@ -143,6 +144,30 @@ void append_key(const Value& value, std::string& out) {
       append(3 + 2 * value.as_text().size(), [&](char* to) { return write_text(value.as_text(), to); });
       return;
   }
+}
+
+void append_text_key(std::string_view text, std::string& out) {
+  const std::size_t begin = out.size();
+  out.resize(begin + 3 + 2 * text.size());
+  out.resize(static_cast<std::size_t>(write_text(text, out.data() + begin) - out.data()));
+}
+
+Status key_to_wire(std::string_view& in, Type type, std::string& out) {
+  if (physical_of(type.id) == Physical::kText && !in.empty() && in[0] == kValueMark) {
+    // Most texts have no escapes and are copied.
+    const std::size_t zero = in.find('\0', 1);
+    if (zero == std::string_view::npos || zero + 1 >= in.size()) return damaged();
+    if (in[zero + 1] == '\0') {
+      ByteWriter to(out);
+      to.u8(static_cast<std::uint8_t>(type.id));
+      to.sized_text(in.substr(1, zero - 1));
+      in.remove_prefix(zero + 2);
+      return {};
+    }
+  }
+  KAPPA_TRY(const Value value, read_key(in, type));
+  encode_value(value, out);
+  return {};
 }
 
 char* write_key(const Vector& vector, std::size_t row, char* to) {

@@ -31,6 +31,10 @@ void append_key(const Vector& vector, std::size_t row, std::string& out);
   return vector.valid()[row] == 0 ? 1 : 3 + 2 * vector.data<std::string_view>()[row].size();
 }
 [[nodiscard]] char* write_key(const Vector& vector, std::size_t row, char* to);
+// TEXT and JSON.
+void append_text_key(std::string_view text, std::string& out);
+// Takes one column of `type` from the front of `in` and appends its wire form (proto/value.h). As read_key().
+[[nodiscard]] Status key_to_wire(std::string_view& in, Type type, std::string& out);
 // Reads one column of `type` from the front of `in` and removes it there. kCorrupt 3301 if the bytes
 // are not what append_key() writes for a value of the type (one value has one encoding).
 [[nodiscard]] Expected<Value> read_key(std::string_view& in, Type type);

@@ -123,6 +123,50 @@ struct StateEntry {
 
 // Keys and values that one publish may leave behind for those who watch the view.
 inline constexpr std::size_t kChangesBytesMax = std::size_t{64} << 20;
+// What one read_many() gives at most, unless it is of one key.
+inline constexpr std::size_t kPointBytesMax = std::size_t{8} << 20;
+
+// What read_many() found, in memory that is used again. One thread.
+class PointBatch {
+ public:
+  [[nodiscard]] Offset applied() const { return applied_; }
+  // Of key `i`: nullopt if there is none. Valid until the next read.
+  [[nodiscard]] std::optional<std::string_view> value(std::size_t i) const {
+    const Place& place = places_[i];
+    if (!place.found) return std::nullopt;
+    return std::string_view(bytes_).substr(place.begin, place.size);
+  }
+
+ private:
+  friend class LayeredStore;
+  static constexpr std::size_t kBytesKept = std::size_t{1} << 20;
+  struct Place {
+    std::size_t begin = 0;
+    std::size_t size = 0;
+    bool found = false;
+  };
+  void begin(std::size_t count) {
+    bytes_.clear();
+    if (bytes_.capacity() > kBytesKept) bytes_.shrink_to_fit();
+    places_.assign(count, {});
+  }
+  // False: it is too much.
+  [[nodiscard]] bool keep(std::size_t i, std::string_view value) {
+    if (!bytes_.empty() && bytes_.size() + value.size() > kPointBytesMax) return false;
+    places_[i] = {bytes_.size(), value.size(), true};
+    bytes_.append(value);
+    return true;
+  }
+
+  Offset applied_;
+  std::string bytes_;
+  std::vector<Place> places_;
+  // Scratch of a read.
+  std::vector<std::uint64_t> hashes_;
+  std::vector<std::size_t> below_;
+  std::vector<std::string_view> below_keys_;
+  std::vector<std::optional<std::string_view>> below_values_;
+};
 
 class StateStore {
  public:
@@ -221,6 +265,10 @@ class StateStore {
     Offset applied;
   };
   [[nodiscard]] virtual Expected<PointReads> read_many(TableId table, std::span<const std::string> keys) = 0;
+  // The same for who reads all the time: nothing is allocated once `out` has grown, and the reads of a call go on
+  // side by side, so that a key costs a fraction of what it costs alone. kTooLarge 2021 for more than
+  // kPointBytesMax. An error leaves `out` without meaning.
+  [[nodiscard]] virtual Status read_many(TableId table, std::span<const std::string_view> keys, PointBatch& out) = 0;
   [[nodiscard]] virtual Progress progress() const = 0;  // Visible.
   [[nodiscard]] virtual Offset committed() const = 0;   // Applied offset of the last commit.
   [[nodiscard]] virtual std::uint64_t bytes_on_disk() const = 0;

@@ -59,6 +59,12 @@ class LayeredSnapshot final : public StateSnapshot {
   Progress progress_;
 };
 
+std::unexpected<Error> too_many_bytes() {
+  return fail(ErrorCode::kTooLarge, 2021, "the rows of so many keys are over the limit of " +
+                                              std::to_string(kPointBytesMax) + " bytes",
+              "ask for fewer keys at once");
+}
+
 }  // namespace
 
 Expected<std::unique_ptr<StateStore>> StateStore::open(StateOptions options) {
@@ -511,6 +517,43 @@ Expected<StateStore::PointReads> LayeredStore::read_many(TableId table, std::spa
     KAPPA_TRY(result.values[i], tree_->get(transaction, table, keys[i]));
   }
   return result;
+}
+
+Status LayeredStore::read_many(TableId table, std::span<const std::string_view> keys, PointBatch& out) {
+  static constexpr std::size_t kAtOnce = 64;  // What is asked for ahead stays in the nearest cache.
+  out.begin(keys.size());
+  out.hashes_.resize(keys.size());
+  out.below_.clear();
+  for (std::size_t i = 0; i < keys.size(); ++i) out.hashes_[i] = hash_key(table, keys[i]);
+  ReadTransaction transaction;
+  {
+    const std::shared_lock lock(mutex_);
+    out.applied_ = visible_.applied;
+    for (std::size_t begin = 0; begin < keys.size(); begin += kAtOnce) {
+      const std::size_t end = std::min(begin + kAtOnce, keys.size());
+      if (end - begin > 1) {
+        for (std::size_t i = begin; i < end; ++i) cache_->prefetch_slot(out.hashes_[i]);
+        for (std::size_t i = begin; i < end; ++i) cache_->prefetch_block(out.hashes_[i]);
+      }
+      for (std::size_t i = begin; i < end; ++i) {
+        const StateEntry* const entry = cache_->find({table, keys[i], out.hashes_[i]});
+        if (entry == nullptr)
+          out.below_.push_back(i);
+        else if (entry->exists && !out.keep(i, entry->value))
+          return too_many_bytes();
+      }
+    }
+    if (!tree_ || out.below_.empty()) return {};
+    KAPPA_TRY(transaction, tree_->read());
+  }
+  out.below_keys_.clear();
+  for (const std::size_t i : out.below_) out.below_keys_.push_back(keys[i]);
+  out.below_values_.resize(out.below_.size());
+  KAPPA_CHECK_OK(tree_->get_many(transaction, table, out.below_keys_, out.below_values_));
+  for (std::size_t m = 0; m < out.below_.size(); ++m) {
+    if (out.below_values_[m] && !out.keep(out.below_[m], *out.below_values_[m])) return too_many_bytes();
+  }
+  return {};
 }
 
 Progress LayeredStore::progress() const {

@@ -98,6 +98,7 @@ class LayeredStore final : public StateStore {
   [[nodiscard]] Expected<std::shared_ptr<StateSnapshot>> snapshot() override;
   [[nodiscard]] Expected<PointRead> read(TableId table, std::string_view key) override;
   [[nodiscard]] Expected<PointReads> read_many(TableId table, std::span<const std::string> keys) override;
+  [[nodiscard]] Status read_many(TableId table, std::span<const std::string_view> keys, PointBatch& out) override;
   [[nodiscard]] Progress progress() const override;
   [[nodiscard]] Offset committed() const override {
     return Offset(committed_.load(std::memory_order_acquire));

@@ -121,7 +121,21 @@ Expected<Answer> KappaEngine::execute(std::string_view sql, bool fresh) {
 }
 
 Expected<std::optional<Row>> KappaEngine::get(std::string_view view, std::vector<Value> key) {
-  KAPPA_TRY(processor::Engine::GetResult result, engine_->get(view, {std::move(key)}));
+  KAPPA_TRY(processor::Engine::GetResult result, engine_->get(view, {key}));
+  // The same from wire bytes to wire bytes.
+  std::string wire;
+  encode_row(key, wire);
+  ByteReader in(as_bytes(wire));
+  std::string encoded;
+  KAPPA_TRY(const auto opened, engine_->open_view(view));
+  KAPPA_CHECK_OK(opened->encode_key(in, encoded));
+  processor::KeyedRows rows;
+  const std::string_view one = encoded;
+  KAPPA_CHECK_OK(opened->read({&one, 1}, rows));
+  std::string expected;
+  if (result.row) encode_row(*result.row, expected);
+  if (rows.applied() == result.applied && rows.row(0).value_or(std::string_view()) != expected)
+    return fail(ErrorCode::kCorrupt, 9'000, "an open view gives another row than get");
   return std::move(result.row);
 }
 

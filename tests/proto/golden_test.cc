@@ -13,6 +13,7 @@
 #include "proto/messages.h"
 #include "proto/subscriber_messages.h"
 #include "proto/watch_messages.h"
+#include "proto/read_messages.h"
 
 namespace kappa {
 namespace {
@@ -113,6 +114,20 @@ std::map<std::string, std::string> encoded_frames() {
   encode_changes(2, changes, 16, frames["CHANGES"]);
   encode(MarkMessage{Offset(103), 1}, 16, frames["MARK"]);
   encode(CreditMessage{16, 65'536}, frames["CREDIT"]);
+  std::string key;
+  encode_row({Value::text("k")}, key);
+  std::string keys = key;
+  encode_row({Value::text("l")}, keys);
+  std::string row;
+  encode_row({Value::bigint(-2)}, row);
+  std::string columns;
+  encode_columns(kColumns, columns);
+  encode(OpenViewMessage{"v"}, 16, frames["OPEN_VIEW"]);
+  encode(ViewOpenedMessage{0, kColumns, {{"k", kTextType}}}, 16, frames["VIEW_OPENED"]);
+  encode(LookupMessage{0, {}, as_bytes(key)}, 17, frames["LOOKUP"]);
+  encode_found(Offset(102), row, 17, frames["FOUND"]);
+  encode(GetManyMessage{{}, "v", 2, as_bytes(keys)}, 18, frames["GET_MANY"]);
+  encode_rows_found(Offset(102), columns, 2, '\1' + row + '\0', 18, frames["ROWS_FOUND"]);
   encode_empty(FrameType::kStatus, 13, frames["STATUS"]);
   encode_status_ok(R"({"version":"0.1.0"})", 13, frames["STATUS_OK"]);
   encode(Error{ErrorCode::kInvalid, 2001, "unexpected word", "", 0, SourcePlace{1, 8, 3}}, 14, frames["ERROR"]);
@@ -257,6 +272,33 @@ TEST(GoldenFrames, AnswersDecodeToTheirMeaning) {
   ASSERT_TRUE(row);
   ASSERT_TRUE(row->row);
   EXPECT_EQ(*row->row, Row{Value::bigint(-2)});
+
+  // A GET's answer is the same from columns and a row that are encoded already.
+  std::string again;
+  std::string columns;
+  encode_columns(kColumns, columns);
+  encode_row_answer(Offset(102), columns, as_text(payload_of(row_bytes)).substr(9 + columns.size()), 11, again);
+  EXPECT_EQ(again, row_bytes);
+
+  const std::string opened_bytes = golden("VIEW_OPENED");
+  const auto opened = decode_view_opened(payload_of(opened_bytes));
+  ASSERT_TRUE(opened);
+  ASSERT_EQ(opened->key.size(), 1U);
+  EXPECT_EQ(opened->key[0].name, "k");
+  EXPECT_EQ(opened->columns[0].name, "n");
+
+  const std::string found_bytes = golden("FOUND");
+  const auto found = decode_found(payload_of(found_bytes));
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->applied, Offset(102));
+  EXPECT_EQ(found->row, Row{Value::bigint(-2)});
+
+  const std::string many_bytes = golden("ROWS_FOUND");
+  const auto many = decode_rows_found(payload_of(many_bytes));
+  ASSERT_TRUE(many);
+  ASSERT_EQ(many->rows.size(), 2U);
+  EXPECT_EQ(many->rows[0], Row{Value::bigint(-2)});
+  EXPECT_FALSE(many->rows[1]);
 
   const std::string error_bytes = golden("ERROR");
   const Error error = decode_error(payload_of(error_bytes));

@@ -64,6 +64,12 @@ class AggregateFunction {
   [[nodiscard]] virtual Status merge(EntryValue& into, std::string_view from) const;
   // The aggregate's value for a group. Thread-safe.
   [[nodiscard]] virtual Expected<Value> result(std::string_view group_value) const = 0;
+  // Appends the wire form of result(); worth a form of its own where the value is a text. Thread-safe.
+  [[nodiscard]] virtual Status append_wire(std::string_view group_value, std::string& out) const {
+    KAPPA_TRY(const Value value, result(group_value));
+    encode_value(value, out);
+    return {};
+  }
 
  protected:
   // For an aggregate around another one: the inner one lies in the same place.

@@ -54,14 +54,25 @@ class Choice final : public AggregateFunction {
   [[nodiscard]] Expected<Value> result(std::string_view group) const override {
     std::string_view key = current(group);
     if (key.empty()) return Value::null(type_);
-    if (!skip_sort_keys(key, forms_)) {
-      return fail(ErrorCode::kCorrupt, 3301, "the chosen row of a group is damaged",
-                  "the view is rebuilt from the log");
-    }
+    KAPPA_CHECK_OK(skip_order(key));
     return read_key(key, type_);
+  }
+  [[nodiscard]] Status append_wire(std::string_view group, std::string& out) const override {
+    std::string_view key = current(group);
+    if (key.empty()) {
+      encode_value(Value::null(type_), out);
+      return {};
+    }
+    KAPPA_CHECK_OK(skip_order(key));
+    return key_to_wire(key, type_, out);
   }
 
  private:
+  // Leaves the value.
+  [[nodiscard]] Status skip_order(std::string_view& key) const {
+    if (skip_sort_keys(key, forms_)) return {};
+    return fail(ErrorCode::kCorrupt, 3301, "the chosen row of a group is damaged", "the view is rebuilt from the log");
+  }
   [[nodiscard]] bool append(const AggregateRows& rows, std::uint32_t row, std::string& key) const {
     if (options_.skip_null && !rows.order[0]->valid()[row]) return false;
     append_sort_keys(rows.order, row, forms_, key);

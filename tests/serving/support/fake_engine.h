@@ -49,6 +49,10 @@ class FakeEngine final : public processor::Engine {
     if (key.values[0].as_text() == "a") result.row = Row{Value::text("a"), Value::bigint(1)};
     return result;
   }
+  [[nodiscard]] Expected<std::shared_ptr<processor::KeyedView>> open_view(std::string_view view) override {
+    if (view != "v") return fail(ErrorCode::kNotFound, 2003, "no view");
+    return std::make_shared<Keyed>(*this);
+  }
   [[nodiscard]] Expected<processor::StatementResult> scan(const processor::ScanRequest& request,
                                                           processor::RowSink& sink,
                                                           const std::atomic<bool>& cancelled) override {
@@ -84,7 +88,44 @@ class FakeEngine final : public processor::Engine {
   std::atomic<std::uint64_t> applied{5};
   std::atomic<std::uint64_t> rows_made{0};
 
+  std::atomic<std::uint64_t> reads{0};      // Of open views.
+  std::atomic<bool> columns_changed{false};  // What is open is of the version before.
+
  private:
+  class Keyed final : public processor::KeyedView {
+   public:
+    explicit Keyed(FakeEngine& engine) : engine_(engine), changed_(engine.columns_changed) {}
+    const std::vector<processor::Column>& columns() const override { return columns_; }
+    const std::vector<processor::Column>& key() const override { return key_; }
+    Status check() override {
+      if (changed_ == engine_.columns_changed) return {};
+      return fail(ErrorCode::kInvalid, processor::kViewChanged, "other columns");
+    }
+    Status encode_key(ByteReader& row, std::string& out) const override {
+      KAPPA_TRY(const Row key, decode_row(row));
+      if (key.size() != 1) return fail(ErrorCode::kInvalid, 2011, "one key column");
+      out += key[0].as_text();
+      return {};
+    }
+    Status read(std::span<const std::string_view> keys, processor::KeyedRows& out) override {
+      KAPPA_CHECK_OK(check());
+      ++engine_.reads;
+      out.begin(Offset(engine_.applied.load()));
+      for (const std::string_view key : keys) {
+        if (key == "a") encode_row({Value::text("a"), Value::bigint(1)}, out.bytes());
+        if (key == "damaged" ) return fail(ErrorCode::kCorrupt, 3301, "damaged");
+        out.end_row();
+      }
+      return {};
+    }
+
+   private:
+    FakeEngine& engine_;
+    const bool changed_;
+    const std::vector<processor::Column> columns_{{"name", kTextType}, {"n", kBigintType}};
+    const std::vector<processor::Column> key_{{"name", kTextType}};
+  };
+
   Expected<processor::StatementResult> rows(std::uint64_t count, processor::RowSink& sink,
                                             const std::atomic<bool>& cancelled) {
     processor::StatementResult result{"SELECT", 0, Offset(applied.load()), ""};
