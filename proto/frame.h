@@ -65,8 +65,6 @@ enum class FrameType : std::uint8_t {
   kFound = 53,
   kGetMany = 54,
   kRowsFound = 55,
-  kScanPage = 56,
-  kPosition = 57,
 };
 
 struct FrameHeader {

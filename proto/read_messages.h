@@ -1,5 +1,5 @@
 // The messages of reading views by key beside GET and SCAN: OPEN_VIEW and LOOKUP, for who reads one row at a time
-// all day; GET_MANY, for many rows at one offset; SCAN_PAGE, in either direction and from where a page before ended.
+// all day; GET_MANY, for many rows at one offset.
 // As messages.h; docs/protocol.md is normative.
 #pragma once
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "serving/access.h"
+#include "serving/names_read.h"
 #include "serving/core.h"
 
 namespace kappa::serving {

@@ -41,21 +41,21 @@ int main(int argc, char** argv) {
   }
   const auto client = static_cast<unsigned>(std::strtoul(argv[3], nullptr, 10));
   const std::uint64_t seed = std::strtoull(argv[5], nullptr, 10);
-  kappa::tools::AppendSessionOptions options;
+  kappa::AppendSessionOptions options;
   options.client.address = argv[1];
   options.topic = argv[2];
-  options.producer = kappa::tools::producer_of("load-" + std::to_string(client));
+  options.producer = kappa::producer_of("load-" + std::to_string(client));
   const int ledger = ::open(argv[4], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (ledger < 0) return 2;
   kappa::tools::catch_interrupt();
   // The server may be killed while it answers the first question.
-  auto opened = kappa::tools::AppendSession::open(options, true);
+  auto opened = kappa::AppendSession::open(options, true);
   for (int attempt = 0; !opened && attempt < 1'000 && !kappa::tools::interrupted(); ++attempt) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    opened = kappa::tools::AppendSession::open(options, true);
+    opened = kappa::AppendSession::open(options, true);
   }
   if (!opened) return kappa::tools::fail_with(opened.error());
-  kappa::tools::AppendSession& session = **opened;
+  kappa::AppendSession& session = **opened;
 
   std::uint64_t next = session.already_there();
   std::uint64_t noted = 0;

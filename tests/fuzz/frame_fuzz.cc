@@ -5,6 +5,8 @@
 // its payload, which is put in a frame of its own so that the checksum is no obstacle.
 #include "proto/frame.h"
 #include "proto/messages.h"
+#include "proto/read_messages.h"
+#include "proto/subscriber_messages.h"
 #include "proto/watch_messages.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/targets.h"
@@ -123,6 +125,28 @@ void message(FrameType type, Bytes payload) {
     case FrameType::kStep: return round_trip(payload, type, decode_step);
     case FrameType::kChanges: static_cast<void>(decode_changes(payload)); return;
     case FrameType::kMark: return round_trip(payload, type, decode_mark);
+    case FrameType::kSubscriber: return round_trip(payload, type, decode_subscriber);
+    case FrameType::kSubscriberOk: return round_trip(payload, type, decode_subscriber_ok);
+    case FrameType::kOpenView: return round_trip(payload, type, decode_open_view);
+    case FrameType::kViewOpened: return round_trip(payload, type, decode_view_opened);
+    case FrameType::kLookup: return round_trip(payload, type, decode_lookup);
+    case FrameType::kGetMany: return round_trip(payload, type, decode_get_many);
+    case FrameType::kFound:
+      return round_trip(payload, type, decode_found, [](const FoundMessage& m, std::string& out) {
+        std::string row;
+        if (m.row) encode_row(*m.row, row);
+        encode_found(m.applied, m.row ? std::optional<std::string_view>(row) : std::nullopt, kRequest, out);
+      });
+    case FrameType::kRowsFound:
+      return round_trip(payload, type, decode_rows_found, [](const RowsFoundMessage& m, std::string& out) {
+        std::string columns, rows;
+        encode_columns(m.columns, columns);
+        for (const std::optional<Row>& row : m.rows) {
+          rows += row ? '\1' : '\0';
+          if (row) encode_row(*row, rows);
+        }
+        encode_rows_found(m.applied, columns, static_cast<std::uint32_t>(m.rows.size()), rows, kRequest, out);
+      });
     case FrameType::kStatusOk:
       return round_trip(payload, type, decode_status_ok, [](std::string_view json, std::string& out) {
         encode_status_ok(json, kRequest, out);
