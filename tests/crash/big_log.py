@@ -37,7 +37,10 @@ def drop_cache(directory):
     total = 0
     for folder, _, names in os.walk(directory):
         for name in names:
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+            path = os.path.join(folder, name)
+            if not os.path.isfile(path):
+                continue  # The server's socket.
+            descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fdatasync(descriptor)
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
