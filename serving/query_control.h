@@ -57,7 +57,7 @@ class QueryControl {
     const std::lock_guard lock(mutex_);
     return cancelled_ || roomy();
   }
-  // From here on at most so many bytes are sent, and what grant() adds; the last frame may go over it.
+  // From here on at most so many bytes are sent, and what grant() adds; the last frame, or reserve_now(), may go over.
   void limit_credit(std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     limited_ = true;
