@@ -57,17 +57,28 @@ class QueryControl {
     const std::lock_guard lock(mutex_);
     return cancelled_ || roomy();
   }
-  // From here on at most so many bytes are sent, and what grant() adds; the last frame, or reserve_now(), may go over.
+  // From here on at most so many bytes are sent, and what grant() adds; the last frame may go over it. reserve_now()
+  // may take more than that: the caller keeps such frames until grant() made room (Watches::deliver).
   void limit_credit(std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     limited_ = true;
     credit_ = static_cast<std::int64_t>(bytes);
+    sendable_ = credit_;
+  }
+  // Network thread: whether a reserved frame of so many bytes may be sent now; it is counted as sent if so.
+  [[nodiscard]] bool take_credit(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    if (!limited_) return true;
+    if (sendable_ <= 0) return false;
+    sendable_ -= static_cast<std::int64_t>(bytes);
+    return true;
   }
   // Network thread.
   void grant(std::uint64_t bytes) {
     {
       const std::lock_guard lock(mutex_);
       credit_ += static_cast<std::int64_t>(bytes);
+      sendable_ += static_cast<std::int64_t>(bytes);
       changed_.notify_all();
     }
     if (on_room_) on_room_();
@@ -99,7 +110,8 @@ class QueryControl {
   std::condition_variable changed_;
   std::size_t unsent_ = 0;
   bool limited_ = false;
-  std::int64_t credit_ = 0;
+  std::int64_t credit_ = 0;    // Granted and not reserved.
+  std::int64_t sendable_ = 0;  // Granted and not sent.
 };
 
 }  // namespace kappa::serving

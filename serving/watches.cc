@@ -1,6 +1,7 @@
 #include "serving/watches.h"
 
 #include <algorithm>
+#include <deque>
 #include <vector>
 
 #include "proto/messages.h"
@@ -131,6 +132,7 @@ struct Watches::Run {
   Deadline last_step{};
   Deadline not_before{};
   Deadline no_room_since = kNever;
+  std::deque<std::string> held;  // Frames of a step that had more of them than credit; no other step begins meanwhile.
 };
 
 Watches::Watches(Core& core, processor::Engine& engine)
@@ -230,14 +232,10 @@ void Watches::consider(const RunPtr& run) {
   run->running = true;
   run->waiting = WatchNews::kNothing;
   const bool queued = pool_.submit([this, run] {
-    const auto [connection, request_id] = run->key;
-    StepFrames frames(request_id, *run->control, pool_, [this, run, connection](std::string frame) {
-      mailbox_->task([this, run, connection, frame = std::move(frame)]() mutable {
-        if (const auto client = core_.find(connection)) {
-          client->reply_part(run->control, std::move(frame));
-        } else {
-          run->control->sent(frame.size());
-        }
+    StepFrames frames(run->key.second, *run->control, pool_, [this, run](std::string frame) {
+      mailbox_->task([this, run, frame = std::move(frame)]() mutable {
+        run->held.push_back(std::move(frame));
+        deliver(run);
       });
     });
     Status status = run->watch->step(frames, run->control->cancelled());
@@ -247,6 +245,22 @@ void Watches::consider(const RunPtr& run) {
   if (queued) return;
   run->running = false;
   finish(run, fail(ErrorCode::kBusy, 4008, "too many watches are waiting", "try again").error());
+}
+
+// A step of changes is taken from the engine whole; its frames wait here for credit.
+void Watches::deliver(const RunPtr& run) {
+  const auto client = run->ended ? nullptr : core_.find(run->key.first);
+  while (!run->held.empty()) {
+    std::string& frame = run->held.front();
+    if (!client) {
+      run->control->sent(frame.size());
+    } else if (run->control->take_credit(frame.size())) {
+      client->reply_part(run->control, std::move(frame));
+    } else {
+      return;
+    }
+    run->held.pop_front();
+  }
 }
 
 void Watches::stepped(const RunPtr& run, Status status) {
@@ -288,6 +302,7 @@ void Watches::credit(Connection& connection, Bytes payload) {
   if (found == runs_.end()) return;  // It has ended meanwhile.
   const RunPtr run = found->second;
   run->control->grant(message->bytes);
+  deliver(run);
 }
 
 void Watches::cancelled(std::uint64_t connection, std::uint64_t request_id) {

@@ -55,6 +55,7 @@ class Watches {
   void news(const RunPtr& run, processor::WatchNews news);
   // Begins a step if there is something to say and room for it.
   void consider(const RunPtr& run);
+  void deliver(const RunPtr& run);  // What it holds, as far as the credit goes.
   void stepped(const RunPtr& run, Status status);
   void finish(const RunPtr& run, const Error& error);
   // Ends what the engine has of it, which takes a moment that is not the network thread's.
