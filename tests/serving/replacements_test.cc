@@ -19,9 +19,9 @@ namespace {
 
 constexpr int kRounds = 20;
 constexpr int kKeys = 50;
-// So far the appender runs ahead of what is read: views that could not follow would never be replaced, however slow
-// the build makes them.
-constexpr std::uint64_t kAheadMax = 20'000;
+// What is appended in a round at most. A replay has the lowest priority, so on a machine that the clients of this test
+// keep busy it would run after a log that grows faster, for ever.
+constexpr std::uint64_t kEventsARound = 20'000;
 
 std::string definition(int round) {
   return "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT k, count(*) AS n, " + std::to_string(round) +
@@ -103,11 +103,12 @@ TEST(Replacements, AHotReaderAndAWatcherSeeOneVersionAfterTheOther) {
 
   std::atomic<bool> stop{false};
   std::atomic<int> floor{0};  // Every read that begins now sees at least this version.
-  std::atomic<std::uint64_t> read_to{0};
   std::thread appender([&] {
+    std::uint64_t sent = 0;
     for (int i = 1; !stop; ++i) {
       append(i);
-      while (!stop && server.log().durable_end().value() > read_to + kAheadMax) std::this_thread::yield();
+      sent += 100;
+      while (!stop && sent > (static_cast<std::uint64_t>(floor) + 1) * kEventsARound) std::this_thread::yield();
     }
   });
   std::uint64_t reads = 0;
@@ -122,7 +123,6 @@ TEST(Replacements, AHotReaderAndAWatcherSeeOneVersionAfterTheOther) {
       ASSERT_TRUE(got) << to_string(got.error());
       ASSERT_GE(got->applied, applied) << "an offset went back";
       applied = got->applied;
-      read_to = applied.value();
       ++reads;
       if (!got->row) continue;
       ASSERT_GE((*got->row)[2].as_int64(), std::max<std::int64_t>(version, least)) << "a stale version";
