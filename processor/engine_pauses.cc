@@ -5,25 +5,13 @@
 // and a restart does not change that. Records of versions that are gone have no effect.
 #include <spdlog/spdlog.h>
 
-#include <charconv>
-
 #include "processor/engine_impl.h"
+#include "processor/offset_key.h"
 
 namespace kappa::processor {
 namespace {
 
 constexpr std::string_view kKey = "pause/";
-
-std::string pause_key(Offset id) { return std::string(kKey) + std::to_string(id.value()); }
-
-std::optional<Offset> parse_pause_key(std::string_view key) {
-  if (!key.starts_with(kKey)) return std::nullopt;
-  key.remove_prefix(kKey.size());
-  std::uint64_t id = 0;
-  const auto parsed = std::from_chars(key.data(), key.data() + key.size(), id);
-  if (parsed.ec != std::errc{} || parsed.ptr != key.data() + key.size()) return std::nullopt;
-  return Offset(id);
-}
 
 std::unexpected<Error> not_replayed(std::string_view name) {
   return fail(ErrorCode::kNotFound, 2018, "view \"" + std::string(name) + "\" is not being built",
@@ -48,7 +36,7 @@ Status EngineImpl::pause(std::string_view name) {
   const Offset id = view->entry().id;
   if (pauses_.contains(id)) return {};
   view->set_paused(true);
-  if (const auto recorded = log_.append_system(pause_key(id), "1"); !recorded) {
+  if (const auto recorded = log_.append_system(offset_key(kKey, id), "1"); !recorded) {
     // What would not outlive the process is not begun.
     view->set_paused(false);
     static_cast<void>(pipeline_->resume_replay(*view));
@@ -62,7 +50,7 @@ Status EngineImpl::resume(std::string_view name) {
   KAPPA_TRY(const ViewPtr view, find_view(name));
   const Offset id = view->entry().id;
   if (pauses_.contains(id)) {
-    KAPPA_TRY([[maybe_unused]] const Offset offset, log_.append_system(pause_key(id), {}));
+    KAPPA_TRY([[maybe_unused]] const Offset offset, log_.append_system(offset_key(kKey, id), {}));
     pauses_.erase(id);
     view->set_paused(false);
     // One that failed has nothing to go on with.
@@ -75,7 +63,7 @@ Status EngineImpl::resume(std::string_view name) {
 
 void EngineImpl::load_pauses(const ViewMap& views) {
   for (const log::SystemRecord& record : log_.system_records()) {
-    const auto id = parse_pause_key(record.key);
+    const auto id = parse_offset_key(kKey, record.key);
     if (!id || record.value.empty()) continue;
     for (const auto& [ref, view] : views) {
       if (view->entry().id != *id) continue;
@@ -88,7 +76,7 @@ void EngineImpl::load_pauses(const ViewMap& views) {
 
 void EngineImpl::forget_pause(Offset id) {
   if (pauses_.erase(id) == 0) return;
-  if (const auto forgotten = log_.append_system(pause_key(id), {}); !forgotten)
+  if (const auto forgotten = log_.append_system(offset_key(kKey, id), {}); !forgotten)
     spdlog::warn("the pause of a version that was dropped: {}", to_string(forgotten.error()));
 }
 

@@ -2,8 +2,8 @@
 #include "processor/replacement.h"
 
 #include <algorithm>
-#include <charconv>
 
+#include "processor/offset_key.h"
 #include "proto/bytes.h"
 
 namespace kappa::processor {
@@ -26,16 +26,9 @@ std::vector<EntryRef> Replacement::unserved() const {
   return refs;
 }
 
-std::string replacement_key(Offset id) { return std::string(kKey) + std::to_string(id.value()); }
+std::string replacement_key(Offset id) { return offset_key(kKey, id); }
 
-std::optional<Offset> parse_replacement_key(std::string_view key) {
-  if (!key.starts_with(kKey)) return std::nullopt;
-  key.remove_prefix(kKey.size());
-  std::uint64_t id = 0;
-  const auto parsed = std::from_chars(key.data(), key.data() + key.size(), id);
-  if (parsed.ec != std::errc{} || parsed.ptr != key.data() + key.size()) return std::nullopt;
-  return Offset(id);
-}
+std::optional<Offset> parse_replacement_key(std::string_view key) { return parse_offset_key(kKey, key); }
 
 std::string encode_replacement(const Replacement& replacement) {
   std::string out;
