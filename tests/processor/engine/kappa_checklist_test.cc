@@ -22,6 +22,8 @@ TEST_F(KappaChecklist, P01_TheLogKeepsWhatViewsNeedOrSaysWhatIsGone) {
     run(kCounts);
     paused = engine_->pause_replay("v").has_value();
   }
+  // A pause makes a checkpoint; where the view stands is known once that is committed.
+  until([&] { return status("v").committed == status("v").applied; });
   const Offset needed = status("v").committed;
   log_->begin_retention();
   append("hits", hits(4000, 12'000));
