@@ -239,12 +239,21 @@ std::unexpected<Error> EngineImpl::below_floor(const LiveView& view, std::string
 }
 
 Expected<Engine::GetResult> EngineImpl::get(std::string_view name, const KeyRequest& key) {
-  KAPPA_TRY(const ViewPtr view, find_view(name));
-  if (view->below_floor()) return below_floor(*view, name);
-  const std::uint64_t generation = view->generation();
-  auto result = get_row(*view, key);
-  if (!result) check_damage(*view, generation, result.error());
-  return result;
+  for (;;) {
+    const std::uint64_t changes = catalog_changes_.load();
+    KAPPA_TRY(const ViewPtr view, find_view(name));
+    if (view->below_floor()) return below_floor(*view, name);
+    const std::uint64_t generation = view->generation();
+    auto result = get_row(*view, key);
+    if (!result) check_damage(*view, generation, result.error());
+    if (still_serves(name, view, changes)) return result;
+  }
+}
+
+bool EngineImpl::still_serves(std::string_view name, const ViewPtr& view, std::uint64_t changes) const {
+  if (catalog_changes_.load() == changes) return true;
+  const auto now = find_view(name);
+  return !now || *now == view;
 }
 
 bool EngineImpl::must_wait(std::string_view name) const {

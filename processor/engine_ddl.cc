@@ -38,6 +38,7 @@ Error exists_error(const CatalogEntry& entry) {
 void EngineImpl::set_catalog(CatalogStatePtr state) {
   const std::lock_guard lock(mutex_);
   catalog_ = std::move(state);
+  ++catalog_changes_;
 }
 
 Expected<StatementResult> EngineImpl::change(std::string_view sql) {

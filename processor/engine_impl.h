@@ -74,6 +74,10 @@ class EngineImpl final : public Engine {
   [[nodiscard]] Expected<StatementResult> drop_topic(const Drop& statement);
   [[nodiscard]] Status drop_entry(const CatalogEntry& entry);
   void set_catalog(CatalogStatePtr state);
+  // Whether what was read of `view`, found under `name` when catalog_changes_ was `changes` or more, is what its
+  // readers may see. A version that serves no more is still fed: who found it before a cutover and reads it after may
+  // see more than the next reader of the new one, so it has to read again.
+  [[nodiscard]] bool still_serves(std::string_view name, const ViewPtr& view, std::uint64_t changes) const;
 
   // engine_versions.cc: versions of a name. All under ddl_mutex_.
   // engine_replace.cc: CREATE OR REPLACE of what exists. New versions of it and of everything that reads it begin to
@@ -164,6 +168,7 @@ class EngineImpl final : public Engine {
   std::set<Offset> pauses_;  // By the creation offsets of the versions. Under ddl_mutex_.
   mutable std::mutex mutex_;  // Guards the next three.
   CatalogStatePtr catalog_ = std::make_shared<const CatalogState>();
+  std::atomic<std::uint64_t> catalog_changes_{0};  // Counts set_catalog().
   std::shared_ptr<const ViewMap> views_ = std::make_shared<const ViewMap>();
   ViewMap dead_letters_;  // By stream and version.
   std::unique_ptr<Pipeline> pipeline_;  // Null when read-only.

@@ -62,12 +62,15 @@ Status EngineImpl::Keyed::check() {
 }
 
 Status EngineImpl::Keyed::read(std::span<const std::string_view> keys, KeyedRows& out) {
-  KAPPA_TRY(const ViewPtr view, serving());
-  if (view->below_floor()) return EngineImpl::below_floor(*view, name_);
-  const std::uint64_t generation = view->generation();
-  Status status = read_state(*view, keys, out);
-  if (!status) engine_.check_damage(*view, generation, status.error());
-  return status;
+  for (;;) {
+    const std::uint64_t changes = engine_.catalog_changes_.load();
+    KAPPA_TRY(const ViewPtr view, serving());
+    if (view->below_floor()) return EngineImpl::below_floor(*view, name_);
+    const std::uint64_t generation = view->generation();
+    Status status = read_state(*view, keys, out);
+    if (!status) engine_.check_damage(*view, generation, status.error());
+    if (engine_.still_serves(name_, view, changes)) return status;
+  }
 }
 
 Status EngineImpl::Keyed::read_state(const LiveView& view, std::span<const std::string_view> keys, KeyedRows& out) {
