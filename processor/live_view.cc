@@ -313,6 +313,7 @@ Status LiveView::make_new(log::Log& log, const std::string& why) {
     mark_failed(*error);
     return std::unexpected(std::move(*error));
   }
+  visible_.store(0);  // First: who sees that it is made anew waits until it is as far as before.
   {
     const std::lock_guard lock(mutex_);
     served_ = {};
@@ -324,7 +325,6 @@ Status LiveView::make_new(log::Log& log, const std::string& why) {
   flow_ = {};
   store_.reset();
   progress_ = Progress{};
-  visible_.store(0);
   Status status = remove_directory(directory_);
   if (status) status = open_state(log, 0);
   if (status) status = start_over(log);
@@ -500,9 +500,11 @@ void LiveView::set_wake(std::function<void()> wake) {
   if (output_) output_->set_wake(std::move(wake));
 }
 
+bool LiveView::over_part() const { return options_.memory->wait_now(store_->uncommitted_bytes()); }
+
 bool LiveView::over_budget() const {
   if (output_ && output_->should_wait()) return true;
-  return options_.memory->wait_now(store_->uncommitted_bytes()) && (store_->has_frozen() || !store_->checked());
+  return over_part() && (store_->has_frozen() || !store_->checked());
 }
 
 Expected<bool> LiveView::freeze(log::Log& log) {

@@ -99,6 +99,8 @@ class LiveView {
   [[nodiscard]] std::optional<Clock::time_point> freeze_due(Clock::duration pause = {}) const;
   // The overlay is over twice its budget and cannot be committed yet: feed it no more. Processor thread only.
   [[nodiscard]] bool over_budget() const;
+  // It has more uncommitted than its part of the memory: what can be frozen should be, before more is applied.
+  [[nodiscard]] bool over_part() const;
   // Commits fail for want of space, and will be tried again.
   [[nodiscard]] bool commits_fail() const {
     return commits_fail_.load(std::memory_order_relaxed) || (output_ && output_->refused());

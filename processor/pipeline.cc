@@ -370,6 +370,9 @@ bool Pipeline::feed(Group& group, Offset limit) {
   const auto blocked = [&] {
     return std::ranges::any_of(group.views, [](const auto& view) { return view->over_budget(); });
   };
+  const auto over_part = [&] {
+    return std::ranges::any_of(group.views, [](const auto& view) { return view->over_part(); });
+  };
   if (group.position() >= limit) return false;
   if (blocked()) {
     const std::size_t before = group.views.size();
@@ -423,7 +426,7 @@ bool Pipeline::feed(Group& group, Offset limit) {
       view->send();
       waiters_.check(*view);
     }
-  } while (!failed && group.position() < limit && Clock::now() < end && !blocked());
+  } while (!failed && group.position() < limit && Clock::now() < end && !blocked() && !over_part());
   if (failed) {
     const std::lock_guard lock(mutex_);
     failure_seen_ = true;
